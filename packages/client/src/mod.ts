@@ -1,0 +1,2 @@
+/** The TypeScript SDK: sessions, batches, exact counts through reconnects. */
+export {};

@@ -1,0 +1,2 @@
+/** Replica: batches commands into records, appends, applies, answers; checkpoints. */
+export {};

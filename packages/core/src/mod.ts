@@ -1,0 +1,2 @@
+/** Invariants, branded types, seeded randomness, ports, error catalogue. Pure. */
+export {};

@@ -1,0 +1,2 @@
+/** The replicated state machine: exact counters, bounds, expiry, exactly-once. Pure. */
+export {};

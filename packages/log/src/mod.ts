@@ -1,0 +1,2 @@
+/** Write-ahead log, loglet contract, VirtualLog, engines memory and local. */
+export {};

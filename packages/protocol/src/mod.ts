@@ -1,0 +1,2 @@
+/** Bytes and messages: RESP2/RESP3. Pure. */
+export {};

@@ -1,0 +1,2 @@
+/** Hash slots and hash tags. Pure. */
+export {};

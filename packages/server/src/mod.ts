@@ -1,0 +1,2 @@
+/** The quipu server and command line: RESP and HTTP front doors, configuration, metrics. */
+export {};

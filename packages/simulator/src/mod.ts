@@ -1,0 +1,2 @@
+/** Deterministic simulation of the replica on a faulty disk and clock. */
+export {};
