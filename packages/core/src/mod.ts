@@ -1,2 +1,25 @@
-/** Invariants, branded types, seeded randomness, ports, error catalogue. Pure. */
-export {};
+/** What every other package stands on. Pure: no Node types, no clock, no ambient randomness. */
+export type { Brand } from "./brand.ts";
+export { InvariantViolation, invariant, unreachable } from "./invariant.ts";
+export { type Random, SeededRandom } from "./random.ts";
+export {
+  assertInt64,
+  type Int64,
+  int64Add,
+  int64Compare,
+  int64Format,
+  int64FromBigInt,
+  int64Max,
+  int64Min,
+  int64Negate,
+  int64Parse,
+} from "./int64.ts";
+export {
+  type Clock,
+  type Disk,
+  DiskError,
+  type DiskFile,
+  type KeyValueBatch,
+  type KeyValueStore,
+} from "./ports.ts";
+export { errorCatalogue, type ErrorCode, type ErrorDescription, type Outcome, QuipuError } from "./errors.ts";
