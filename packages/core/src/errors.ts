@@ -57,6 +57,7 @@ export type ErrorCode =
   | "STORE_CORRUPT"
   | "DATA_DIRECTORY_IN_USE"
   | "DATA_DIRECTORY_UNUSABLE"
+  | "DISK_FULL"
   | "DISK_FAILED"
   | "PORT_IN_USE"
   | "PUBLIC_BIND_REFUSED"
@@ -88,6 +89,7 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorDescription>> = {
   STORE_CORRUPT: definite(500, "ERR", "The state store holds an entry that does not decode."),
   DATA_DIRECTORY_IN_USE: definite(500, "ERR", "Another process holds the data directory."),
   DATA_DIRECTORY_UNUSABLE: definite(500, "ERR", "The data directory cannot be created, read or written."),
+  DISK_FULL: definite(507, "OVERLOADED", "No space is left for the write-ahead log; nothing was written, reads go on."),
   DISK_FAILED: unknown(500, "INDOUBT", "A write or fsync failed; the process ends, because the pages may be lost."),
   PORT_IN_USE: definite(500, "ERR", "Another process listens on the port."),
   PUBLIC_BIND_REFUSED: definite(500, "ERR", "A bind beyond this machine without authentication is refused."),

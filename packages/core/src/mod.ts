@@ -14,6 +14,7 @@ export {
   int64Negate,
   int64Parse,
 } from "./int64.ts";
+export { type Lsn, lsn } from "./lsn.ts";
 export {
   type Clock,
   type Disk,
