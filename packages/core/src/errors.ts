@@ -35,6 +35,7 @@ export type ErrorCode =
   | "INVALID_ARGUMENT"
   | "NOT_AN_INTEGER"
   | "NOT_A_FLOAT"
+  | "NOT_FINITE"
   | "OVERFLOW"
   | "OUT_OF_BOUNDS"
   | "BOUND_EXCLUDES_VALUE"
@@ -67,6 +68,7 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorDescription>> = {
   INVALID_ARGUMENT: definite(400, "ERR", "The request is malformed; its text says which part."),
   NOT_AN_INTEGER: definite(409, "ERR", "The stored value or the argument is not a signed 64-bit integer."),
   NOT_A_FLOAT: definite(409, "ERR", "The stored value or the argument is not a decimal number."),
+  NOT_FINITE: definite(409, "ERR", "The decimal result would not be finite; nothing changed."),
   OVERFLOW: definite(409, "ERR", "The result would not fit a signed 64-bit integer; nothing changed."),
   OUT_OF_BOUNDS: definite(409, "OUTOFBOUNDS", "The change would move the value outside its bounds; nothing changed."),
   BOUND_EXCLUDES_VALUE: definite(409, "OUTOFBOUNDS", "The new bounds exclude the present value; repeat with FORCE to set them all the same."),
