@@ -58,7 +58,7 @@ export function keySlot(key: Uint8Array, start: number = 0, end: number = key.le
     for (let close = open + 1; close < end; close++) {
       if (key[close] !== closeBrace) continue;
       // An empty tag ends the search: later braces are not looked at (`foo{}{bar}` counts whole).
-      return (close === open + 1 ? crc16(key, start, end) : crc16(key, open + 1, close)) % slotCount as Slot;
+      return ((close === open + 1 ? crc16(key, start, end) : crc16(key, open + 1, close)) % slotCount) as Slot;
     }
     break; // Never closed: the whole key counts.
   }
