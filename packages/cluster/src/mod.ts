@@ -1,2 +1,2 @@
 /** Replica: batches commands into records, appends, applies, answers; checkpoints. */
-export {};
+export type { Caller, ReplicaDoor } from "./caller.ts";
