@@ -15,12 +15,5 @@ export {
   int64Parse,
 } from "./int64.ts";
 export { type Lsn, lsn } from "./lsn.ts";
-export {
-  type Clock,
-  type Disk,
-  DiskError,
-  type DiskFile,
-  type KeyValueBatch,
-  type KeyValueStore,
-} from "./ports.ts";
+export { type Clock, type Disk, DiskError, type DiskFile, type KeyValueBatch, type KeyValueStore } from "./ports.ts";
 export { errorCatalogue, type ErrorCode, type ErrorDescription, type Outcome, QuipuError } from "./errors.ts";

@@ -53,7 +53,6 @@ export class DiskError extends Error {
   }
 }
 
-
 /** A batch under construction, so that a large one can be filled in short slices. */
 export interface KeyValueBatch {
   put(key: Uint8Array, value: Uint8Array): void;

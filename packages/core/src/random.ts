@@ -53,10 +53,7 @@ export class SeededRandom implements Random {
   }
 
   below(limit: number): number {
-    invariant(
-      Number.isInteger(limit) && limit >= 1 && limit <= 0x1_0000_0000,
-      `limit out of range: ${limit}`,
-    );
+    invariant(Number.isInteger(limit) && limit >= 1 && limit <= 0x1_0000_0000, `limit out of range: ${limit}`);
     // Rejection keeps it exactly uniform: draws past the last whole multiple are thrown away.
     const usable = 0x1_0000_0000 - (0x1_0000_0000 % limit);
     let draw = this.uint32();
