@@ -1,2 +1,13 @@
 /** Write-ahead log, loglet contract, VirtualLog, engines memory and local. */
-export {};
+export type {
+  Appended,
+  Chain,
+  ChainSegment,
+  LogDelivery,
+  Loglet,
+  LogletEngine,
+  MetadataStore,
+  Subscription,
+  Tail,
+  VirtualLog,
+} from "./loglet.ts";

@@ -1,0 +1,156 @@
+/**
+ * The loglet contract: what every engine (memory, local, raft, ...) promises to whoever stands above it.
+ * The comments are the specification; `logletConformance` in @quipu/log/testing checks them.
+ *
+ * The shape is that of Delos (Balakrishnan et al., OSDI 2020): append, check tail, read, trim, seal.
+ * Positions are log sequence numbers (LSN), from 1, growing strictly; they need not be dense.
+ */
+import type { Lsn } from "@quipu/core";
+
+/** Where a log ends. */
+export interface Tail {
+  /** The first unwritten position: every acknowledged record lies below it. */
+  readonly tail: Lsn;
+  /** True once and for ever after the log was sealed; then `tail` is final. */
+  readonly sealed: boolean;
+}
+
+/** Positions given to one append: record i of n stands at `last - (n - 1 - i)`. */
+export interface Appended {
+  readonly first: Lsn;
+  readonly last: Lsn;
+}
+
+/** What a reader gets, in log order. */
+export type LogDelivery =
+  | {
+      readonly type: "records";
+      /** Position of `records[0]`; positions inside one delivery are dense. */
+      readonly first: Lsn;
+      /** At least one. Read-only bytes: they may be shared with other readers and with the log itself. */
+      readonly records: readonly Uint8Array[];
+    }
+  | {
+      /** The reader asked for positions that were trimmed: fetch a snapshot, then go on above it. */
+      readonly type: "gap";
+      /** Every position up to and including this one is gone. Deliveries go on right above it. */
+      readonly trimmedUpTo: Lsn;
+    };
+
+/** A running read. */
+export interface Subscription {
+  /** No delivery after this returns; idempotent; allowed from inside a delivery. */
+  close(): void;
+}
+
+/**
+ * One log on one engine.
+ *
+ * - Acknowledged means durable (at the engine's fault tolerance) and readable until trimmed.
+ * - Deliveries are synchronous: a delivered position is below `tail`, and when a batch becomes durable its
+ *   readers get it in the very callback in which the tail moves, before the promise of its append
+ *   resolves. So a caller that reads from the start and is not behind has
+ *   `applied == tailNow().tail - 1` whenever it is called.
+ * - The first sealed tail is final: everything below it is readable, nothing at or above it is ever
+ *   acknowledged or delivered.
+ */
+export interface Loglet {
+  /** Name of the engine, for people and metrics: "local", "memory", "raft". */
+  readonly engine: string;
+
+  /**
+   * Appends all records, next to each other, or none. Appends of one caller take effect in call order
+   * (pipelining needs no await between them). The log owns the given arrays from here on: whoever
+   * changes them afterwards corrupts the log. An empty list is a bug of the caller.
+   *
+   * Rejects with QuipuError
+   * - `LOG_SEALED` (definite): surely not in this log, now or later; go to the successor.
+   * - `LOG_APPEND_UNKNOWN`, `DISK_FAILED` (unknown): may be in the log or appear in it, below the sealed tail.
+   * - `OVERLOADED`, `DISK_FULL`, `SHUTTING_DOWN` (definite): not taken.
+   */
+  append(records: readonly Uint8Array[]): Promise<Appended>;
+
+  /** Linearizable: covers every append acknowledged, by anyone, before the call. */
+  tail(): Promise<Tail>;
+
+  /** The same answer without I/O, where the engine can (one process): a read is answered in its own turn. */
+  tailNow?(): Tail;
+
+  /**
+   * Delivers every committed record from `from` on, in order, live, until closed. The first delivery never
+   * comes before `read` has returned. Several readers are independent of each other.
+   */
+  read(from: Lsn, onDelivery: (delivery: LogDelivery) => void): Subscription;
+
+  /** Positions `<= upTo` may go; never more, and perhaps later. `upTo` is below the tail. Monotone, idempotent. */
+  trim(upTo: Lsn): Promise<void>;
+
+  /** Closes the log for appends for ever. Idempotent; safe beside appends and other seals. */
+  seal(): Promise<void>;
+
+  /** Gives up resources; what is stored stays. Appends under way end as `SHUTTING_DOWN` or resolve. */
+  close(): Promise<void>;
+}
+
+/** One link of a virtual log's chain. Its records are at `base .. end - 1`. */
+export interface ChainSegment {
+  /** First LSN of this segment; never changes. Position p of the loglet is LSN `base + p - 1`. */
+  readonly base: Lsn;
+  /** Name of the engine in the engine table. */
+  readonly engine: string;
+  /** What the engine needs to find this loglet again; opaque above the engine. */
+  readonly parameters: string;
+  /** First LSN that is no longer in this segment, once sealed: the base of its successor. */
+  readonly end?: Lsn;
+}
+
+/** The chain of a virtual log. Segments are contiguous, only the last is open, versions grow. */
+export interface Chain {
+  readonly version: number;
+  readonly segments: readonly ChainSegment[];
+}
+
+/** A chain of loglets that looks like one log which is never sealed. */
+export interface VirtualLog {
+  /** As {@link Loglet.append}, but never `LOG_SEALED`: it follows the chain and appends there. */
+  append(records: readonly Uint8Array[]): Promise<Appended>;
+  tail(): Promise<Tail>;
+  /** Undefined where the present engine cannot tell without I/O, or while the chain is changing. */
+  tailNow(): Tail | undefined;
+  read(from: Lsn, onDelivery: (delivery: LogDelivery) => void): Subscription;
+  trim(upTo: Lsn): Promise<void>;
+  /** The chain as last seen. */
+  chain(): Chain;
+  /**
+   * Seals the present segment and goes on in a new one of `engine`, live. Returns the chain afterwards,
+   * which is somebody else's if they were faster.
+   */
+  reconfigure(engine: string): Promise<Chain>;
+  /** Completes a chain whose last segment is sealed without successor (its sealer died); else does nothing. */
+  finishSealedChain(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** One engine in the table: how loglets of this kind come to be and are found again. */
+export interface LogletEngine {
+  /**
+   * Makes ready a new loglet and returns its parameters. Done before the old segment is sealed, so that
+   * the gap is short; a prepared loglet that lost the race is given back through `discard`.
+   */
+  prepare(): Promise<string>;
+  /** Opens the loglet with these parameters, again after a restart. */
+  open(parameters: string): Promise<Loglet>;
+  /** The loglet is in no chain, or all of it is trimmed: its storage may go. */
+  discard(parameters: string): Promise<void>;
+}
+
+/** Versioned registers with compare-and-set: where chains (later the shard map) live. Never on a virtual log. */
+export interface MetadataStore {
+  get(key: string): Promise<{ readonly version: number; readonly value: Uint8Array } | undefined>;
+  /**
+   * Sets `key` if its version is `expectedVersion` (0 = absent); the new version is one higher. Durable
+   * when it resolves to true; false means that somebody else was first, and nothing changed.
+   */
+  compareAndSet(key: string, expectedVersion: number, value: Uint8Array): Promise<boolean>;
+  close?(): Promise<void>;
+}
