@@ -1,2 +1,15 @@
 /** Bytes and messages: RESP2/RESP3. Pure. */
-export {};
+export { appendCommand, encodeCommand } from "./command.ts";
+export {
+  bigNumberDigitsMax,
+  lineBytesMax,
+  type ReplyLimits,
+  replyLimits,
+  type RequestLimits,
+  requestLimits,
+  unauthenticatedArgumentsMax,
+  unauthenticatedBulkBytesMax,
+} from "./resp-limits.ts";
+export { type RequestEvent, RespRequestParser } from "./resp-request-parser.ts";
+export { type RespVersion, RespWriter } from "./resp-writer.ts";
+export { decodeUtf8, encodeUtf8, utf8Length, writeUtf8 } from "./utf8.ts";
