@@ -1,5 +1,5 @@
 /**
- * Checks that no other tool makes: layering, and texts that must not be in the repository.
+ * Checks that no other tool makes: layering, texts that must not be in the repository, a reason for each dependency.
  * Prints one line for each problem as `file:line: what`; exit code 1 if there is any. Writes nothing.
  */
 import { execFileSync } from "node:child_process";
@@ -41,6 +41,33 @@ function checkTexts(): readonly string[] {
   return problems;
 }
 
-const problems = [...checkLayers(root), ...checkTexts()];
+/** Every dependency earns a line in docs/dependencies.md, and a line without its dependency goes. */
+function checkDependencyReasons(): readonly string[] {
+  const page = "docs/dependencies.md";
+  const named = new Set(
+    readFileSync(path.join(root, page), "utf8")
+      .split("\n")
+      .filter((line) => line.startsWith("| `"))
+      .flatMap((line) => [...(line.split("|")[1] ?? "").matchAll(/`([^`]+)`/g)].map((match) => match[1] as string)),
+  );
+  const used = new Set(trackedFiles().filter(isManifest).flatMap(foreignDependencies));
+  return [
+    ...[...used].filter((name) => !named.has(name)).map((name) => `${page}:1: no reason for ${name}`),
+    ...[...named].filter((name) => !used.has(name)).map((name) => `${page}:1: ${name} is no dependency`),
+  ];
+}
+
+const isManifest = (name: string): boolean => name === "package.json" || /^packages\/[^/]+\/package\.json$/.test(name);
+
+function foreignDependencies(manifestFile: string): readonly string[] {
+  const manifest = JSON.parse(readFileSync(path.join(root, manifestFile), "utf8")) as Readonly<
+    Record<string, Readonly<Record<string, string>> | undefined>
+  >;
+  return ["dependencies", "devDependencies", "peerDependencies", "optionalDependencies", "overrides"]
+    .flatMap((kind) => Object.keys(manifest[kind] ?? {}))
+    .filter((name) => name !== "quipu" && !name.startsWith("@quipu/"));
+}
+
+const problems = [...checkLayers(root), ...checkTexts(), ...checkDependencyReasons()];
 for (const problem of problems) process.stdout.write(`${problem}\n`);
 process.exitCode = problems.length === 0 ? 0 : 1;
