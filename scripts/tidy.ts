@@ -1,5 +1,6 @@
 /**
- * Checks that no other tool makes: layering, texts that must not be in the repository, a reason for each dependency.
+ * Checks that no other tool makes: layering, texts that must not be in the repository, a subject for each file, a
+ * reason for each dependency.
  * Prints one line for each problem as `file:line: what`; exit code 1 if there is any. Writes nothing.
  */
 import { execFileSync } from "node:child_process";
@@ -41,6 +42,13 @@ function checkTexts(): readonly string[] {
   return problems;
 }
 
+/** A reader learns from the first lines of a file what it is about. */
+function checkOpenings(): readonly string[] {
+  return trackedFiles()
+    .filter((name) => name.endsWith(".ts") && !readFileSync(path.join(root, name), "utf8").startsWith("/**"))
+    .map((name) => `${name}:1: does not open with a comment that says its subject`);
+}
+
 /** Every dependency earns a line in docs/dependencies.md, and a line without its dependency goes. */
 function checkDependencyReasons(): readonly string[] {
   const page = "docs/dependencies.md";
@@ -68,6 +76,6 @@ function foreignDependencies(manifestFile: string): readonly string[] {
     .filter((name) => name !== "quipu" && !name.startsWith("@quipu/"));
 }
 
-const problems = [...checkLayers(root), ...checkTexts(), ...checkDependencyReasons()];
+const problems = [...checkLayers(root), ...checkTexts(), ...checkOpenings(), ...checkDependencyReasons()];
 for (const problem of problems) process.stdout.write(`${problem}\n`);
 process.exitCode = problems.length === 0 ? 0 : 1;
