@@ -45,7 +45,8 @@ function checkTexts(): readonly string[] {
 /** A reader learns from the first lines of a file what it is about. */
 function checkOpenings(): readonly string[] {
   return trackedFiles()
-    .filter((name) => name.endsWith(".ts") && !readFileSync(path.join(root, name), "utf8").startsWith("/**"))
+    .filter((name) => /^(?:packages\/[^/]+\/src|scripts)\/.*\.ts$/.test(name))
+    .filter((name) => !/^(?:#!.*\n)?\/\*\*/.test(readFileSync(path.join(root, name), "utf8")))
     .map((name) => `${name}:1: does not open with a comment that says its subject`);
 }
 
