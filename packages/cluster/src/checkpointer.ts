@@ -1,0 +1,156 @@
+/**
+ * Checkpoints: what changed since the last one goes to the state store in one atomic batch together with the
+ * position it stands for, and the log below that position is trimmed (DESIGN §4.4).
+ *
+ * The set of changed entries is frozen in one step; the batch is filled in short slices between which the replica
+ * works on (later changes of a frozen entry copy it first). A hot counter is written once per checkpoint.
+ */
+import type { Clock, KeyValueBatch, KeyValueStore } from "@quipu/core";
+import type { CounterMachine, FrozenChanges } from "@quipu/counters";
+import type { VirtualLog } from "@quipu/log";
+
+export interface CheckpointerOptions {
+  readonly store: KeyValueStore;
+  readonly machine: CounterMachine;
+  readonly log: VirtualLog;
+  readonly clock: Clock;
+  readonly onFatal: (error: unknown) => void;
+  readonly settings?: Partial<CheckpointSettings>;
+}
+
+export interface CheckpointSettings {
+  /** Pause between two checkpoints while anything changes: bounds the log that a restart replays. */
+  readonly intervalMs: number;
+  /** Changed entries that start one at once, so that a batch stays small beside memory. */
+  readonly dirtyEntriesSoon: number;
+  /** Longest a slice may hold the event loop, in CPU time of ours. */
+  readonly sliceMs: number;
+  /** Pause between slices: the share of the loop that a checkpoint takes is slice / (slice + pause). */
+  readonly pauseMs: number;
+}
+
+export const defaultCheckpointSettings: CheckpointSettings = {
+  intervalMs: 5_000,
+  dirtyEntriesSoon: 500_000,
+  sliceMs: 2,
+  pauseMs: 2,
+};
+
+/** Entries put between two looks at the clock: about a tenth of a millisecond. */
+const entriesPerLook = 64;
+/** How often the need for an early checkpoint is looked at. */
+const lookIntervalMs = 250;
+
+export class Checkpointer {
+  readonly #store: KeyValueStore;
+  readonly #machine: CounterMachine;
+  readonly #log: VirtualLog;
+  readonly #clock: Clock;
+  readonly #onFatal: (error: unknown) => void;
+  readonly #settings: CheckpointSettings;
+  #running: Promise<void> | undefined;
+  #lastMs: number;
+  #cancelTimer: (() => void) | undefined;
+  #stopped = false;
+  #checkpointedUpTo: number;
+  #longestSliceMs = 0;
+  #checkpoints = 0;
+
+  constructor(options: CheckpointerOptions) {
+    this.#store = options.store;
+    this.#machine = options.machine;
+    this.#log = options.log;
+    this.#clock = options.clock;
+    this.#onFatal = options.onFatal;
+    this.#settings = { ...defaultCheckpointSettings, ...options.settings };
+    this.#lastMs = options.clock.monotonicMs();
+    this.#checkpointedUpTo = options.machine.appliedLsn;
+  }
+
+  get statistics(): { readonly checkpoints: number; readonly checkpointedUpTo: number; readonly longestSliceMs: number } {
+    return {
+      checkpoints: this.#checkpoints,
+      checkpointedUpTo: this.#checkpointedUpTo,
+      longestSliceMs: this.#longestSliceMs,
+    };
+  }
+
+  start(): void {
+    this.#cancelTimer = this.#clock.setTimer(lookIntervalMs, () => {
+      if (this.#isDue()) this.#runInBackground();
+      if (!this.#stopped) this.start();
+    });
+  }
+
+  /** A checkpoint of the state as of now (or the one under way, and then another). Durable when it resolves. */
+  async checkpoint(): Promise<void> {
+    await this.#running;
+    await this.#run();
+  }
+
+  /** Waits for a checkpoint under way; begins none. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelTimer?.();
+    await this.#running;
+  }
+
+  #isDue(): boolean {
+    if (this.#running !== undefined || this.#stopped) return false;
+    if (this.#machine.appliedLsn === this.#checkpointedUpTo) return false;
+    return (
+      this.#machine.dirtyCount >= this.#settings.dirtyEntriesSoon ||
+      this.#clock.monotonicMs() - this.#lastMs >= this.#settings.intervalMs
+    );
+  }
+
+  #runInBackground(): void {
+    this.#run().catch((error: unknown) => this.#onFatal(error));
+  }
+
+  #run(): Promise<void> {
+    const running = this.#write().finally(() => {
+      this.#running = undefined;
+      this.#lastMs = this.#clock.monotonicMs();
+    });
+    this.#running = running;
+    return running;
+  }
+
+  async #write(): Promise<void> {
+    if (this.#machine.appliedLsn === this.#checkpointedUpTo) return;
+    const batch = this.#store.batch();
+    const frozen = this.#machine.freezeChanges();
+    const position = frozen.position;
+    try {
+      await this.#fill(frozen, batch);
+      // Synced before the log is cut: the store is then the only place that holds what was cut.
+      await batch.write({ sync: true });
+    } finally {
+      frozen.release();
+    }
+    this.#checkpointedUpTo = position;
+    this.#checkpoints += 1;
+    await this.#log.trim(position);
+  }
+
+  async #fill(frozen: FrozenChanges, batch: KeyValueBatch): Promise<void> {
+    let more = true;
+    while (more) {
+      const startMs = this.#clock.monotonicMs();
+      let elapsedMs = 0;
+      while (more && elapsedMs < this.#settings.sliceMs) {
+        more = frozen.next(entriesPerLook, batch);
+        elapsedMs = this.#clock.monotonicMs() - startMs;
+      }
+      this.#longestSliceMs = Math.max(this.#longestSliceMs, elapsedMs);
+      if (more) await this.#pause();
+    }
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#clock.setTimer(this.#settings.pauseMs, resolve);
+    });
+  }
+}

@@ -1,0 +1,25 @@
+/** Every bound of the replica (promise P9), each with its reason. */
+
+export interface ReplicaLimits {
+  /** A record larger than this is closed at once. Large enough to fold well, small enough for one 1 MiB engine entry. */
+  readonly recordBytesTarget: number;
+  /** Commands waiting or in flight, in bytes, before the replica refuses: a second or two of a fast disk's work. */
+  readonly queuedBytesMax: number;
+  /** Callers waiting, before the replica refuses: bounds the memory of the items themselves. */
+  readonly queuedItemsMax: number;
+  /** Records appended and not yet applied. More would only move the waiting from our queue into the engine's. */
+  readonly recordsInFlightMax: number;
+  /** Changed entries not yet in the state store, before writes are refused while a checkpoint catches up. */
+  readonly dirtyEntriesMax: number;
+  /** Wait before a failed append is tried again. */
+  readonly retryDelayMs: number;
+}
+
+export const defaultReplicaLimits: ReplicaLimits = {
+  recordBytesTarget: 512 * 1024,
+  queuedBytesMax: 64 * 1024 * 1024,
+  queuedItemsMax: 1_000_000,
+  recordsInFlightMax: 2,
+  dirtyEntriesMax: 8_000_000,
+  retryDelayMs: 10,
+};

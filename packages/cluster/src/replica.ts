@@ -1,0 +1,402 @@
+/**
+ * The replica: gathers commands into batches, appends them as records, sees every record come back in log order,
+ * applies it and answers its own callers (DESIGN §3, §4.5, §4.6).
+ *
+ * Synchronous between two callbacks: a call adds to the open batch; the end of the turn, or a finished record,
+ * closes it; a delivery applies and answers. No await stands between a check and its use.
+ */
+import { type Clock, type Int64, InvariantViolation, invariant, type Lsn, lsn, QuipuError } from "@quipu/core";
+import { type Command, type CounterMachine, type ReadOperation, readRecordId } from "@quipu/counters";
+import type { LogDelivery, Subscription, VirtualLog } from "@quipu/log";
+import { Answerer } from "./answerer.ts";
+import { Batch, placeFailure, placeRead, placeRide } from "./batch.ts";
+import type { Caller, ReplicaDoor } from "./caller.ts";
+import { defaultReplicaLimits, type ReplicaLimits } from "./limits.ts";
+import { LogClock } from "./log-clock.ts";
+import { ReadQueue } from "./read-queue.ts";
+import { Submitter, type WriterIdentity } from "./submitter.ts";
+
+export interface ReplicaOptions {
+  readonly log: VirtualLog;
+  /** Loaded from the state store, or new. The replica is its only writer from here on. */
+  readonly machine: CounterMachine;
+  readonly clock: Clock;
+  readonly identity: WriterIdentity;
+  readonly limits?: Partial<ReplicaLimits>;
+  /** A broken invariant or a lost log: the owner ends the process. The replica has already stopped. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+/** Batches kept for reuse: those in flight, one open, a few that were full. */
+const spareBatchesMax = 8;
+
+export class Replica implements ReplicaDoor {
+  readonly machine: CounterMachine;
+  readonly #log: VirtualLog;
+  readonly #clock: Clock;
+  readonly #logClock: LogClock;
+  readonly #identity: WriterIdentity;
+  readonly #limits: ReplicaLimits;
+  readonly #onFatal: (error: unknown) => void;
+  readonly #submitter: Submitter;
+  readonly #answerer: Answerer;
+  readonly #reads: ReadQueue;
+  #subscription: Subscription | undefined;
+  /** Takes what callers submit now. */
+  #open: Batch = new Batch();
+  /** Closed because they were full, waiting for room in flight. Oldest first. */
+  #full: Batch[] = [];
+  #spare: Batch[] = [];
+  #queuedBytes = 0;
+  #queuedItems = 0;
+  #endOfTurnScheduled = false;
+  /** First position that has not been delivered to us: everything below is applied. */
+  #nextPosition: number;
+  #deliveringLsn: Lsn = lsn(0);
+  #cancelTick: (() => void) | undefined;
+  #tickDueMs = Number.POSITIVE_INFINITY;
+  #onIdle: (() => void) | undefined;
+  #stopped = false;
+  #recordsApplied = 0;
+  #gapFound: ((trimmedUpTo: Lsn) => void) | undefined;
+
+  constructor(options: ReplicaOptions) {
+    this.machine = options.machine;
+    this.#log = options.log;
+    this.#clock = options.clock;
+    this.#identity = options.identity;
+    this.#limits = { ...defaultReplicaLimits, ...options.limits };
+    this.#onFatal = options.onFatal;
+    this.#logClock = new LogClock(options.clock, options.machine.logTimeMs);
+    this.#submitter = new Submitter(options.log, options.clock, options.identity, this.#limits, {
+      refused: (batch, error) => this.#refuse(batch, error),
+      ready: () => this.#closeBatches(),
+    });
+    this.#answerer = new Answerer(options.machine);
+    this.#reads = new ReadQueue(options.machine, () => options.log.tail());
+    this.#nextPosition = options.machine.appliedLsn + 1;
+  }
+
+  /**
+   * Replays the log above the machine's position, then announces this incarnation with a first, empty record,
+   * which voids whatever an older incarnation may still have under way. Resolves once that record is applied.
+   */
+  async start(): Promise<void> {
+    const { tail } = await this.#log.tail();
+    await new Promise<void>((resolve, reject) => {
+      this.#gapFound = (trimmedUpTo) =>
+        reject(
+          new QuipuError(
+            "LOG_CORRUPT",
+            `the log begins after position ${trimmedUpTo}, but the state store ends at ${this.machine.appliedLsn}: ` +
+              "records between them are missing",
+          ),
+        );
+      this.#subscription = this.#log.read(lsn(this.#nextPosition), (delivery) => this.#delivered(delivery));
+      this.#reads.whenApplied(tail, resolve);
+    });
+    this.#gapFound = undefined;
+    await new Promise<void>((resolve) => {
+      this.#onIdle = resolve;
+      this.#submitter.submit(this.#takeSpare(), this.#logClock.nowMs());
+    });
+    this.#scheduleTick();
+  }
+
+  // ReplicaDoor
+
+  add(
+    caller: Caller,
+    tag: number,
+    database: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    delta: Int64,
+  ): void {
+    if (this.overloaded) return this.#overload(caller, tag);
+    const batch = this.#open;
+    batch.push(caller, tag, batch.builder.add(database, bytes, start, end, delta));
+    this.#submitted(batch);
+  }
+
+  onceAdd(
+    caller: Caller,
+    tag: number,
+    id: { readonly bytes: Uint8Array; readonly start: number; readonly end: number },
+    retentionMs: number,
+    bornAtMs: number | null,
+    database: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    delta: Int64,
+  ): void {
+    if (this.overloaded) return this.#overload(caller, tag);
+    const batch = this.#open;
+    const place = batch.builder.onceAdd(
+      id.bytes,
+      id.start,
+      id.end,
+      retentionMs,
+      bornAtMs,
+      database,
+      bytes,
+      start,
+      end,
+      delta,
+    );
+    batch.push(caller, tag, place);
+    this.#submitted(batch);
+  }
+
+  write(caller: Caller, tag: number, command: Command): void {
+    if (this.overloaded) return this.#overload(caller, tag);
+    const batch = this.#open;
+    batch.push(caller, tag, batch.builder.command(command));
+    this.#submitted(batch);
+  }
+
+  ride(caller: Caller, tag: number): void {
+    this.#open.push(caller, tag, placeRide);
+    this.#submitted(this.#open);
+  }
+
+  readInOrder(caller: Caller, tag: number, operation: ReadOperation): void {
+    const batch = this.#open;
+    // A later add must not be folded into a run before this place: the read would see it.
+    batch.builder.endRuns();
+    batch.reads.push(operation);
+    batch.push(caller, tag, placeRead);
+    this.#submitted(batch);
+  }
+
+  read(caller: Caller, tag: number, operation: ReadOperation): void {
+    this.#reads.add(caller, tag, operation);
+  }
+
+  readAfter(caller: Caller, tag: number, position: Lsn, operation: ReadOperation): void {
+    this.#reads.addAfter(caller, tag, position, operation);
+  }
+
+  readableNow(): CounterMachine | undefined {
+    if (this.#stopped) return undefined;
+    const tail = this.#log.tailNow();
+    return tail !== undefined && this.#nextPosition >= tail.tail ? this.machine : undefined;
+  }
+
+  get deliveringLsn(): Lsn {
+    return this.#deliveringLsn;
+  }
+
+  get overloaded(): boolean {
+    return (
+      this.#stopped ||
+      this.#queuedBytes > this.#limits.queuedBytesMax ||
+      this.#queuedItems > this.#limits.queuedItemsMax ||
+      this.machine.dirtyCount > this.#limits.dirtyEntriesMax
+    );
+  }
+
+  stampNowMs(): number {
+    return this.#logClock.nowMs();
+  }
+
+  // Life cycle and statistics
+
+  /** Every position below this is applied. */
+  get nextPosition(): Lsn {
+    return lsn(this.#nextPosition);
+  }
+
+  get statistics(): { readonly queuedBytes: number; readonly queuedItems: number; readonly recordsApplied: number } {
+    return {
+      queuedBytes: this.#queuedBytes,
+      queuedItems: this.#queuedItems,
+      recordsApplied: this.#recordsApplied,
+    };
+  }
+
+  /** Resolves once everything submitted so far is answered. Doors have stopped submitting by then. */
+  async drain(): Promise<void> {
+    this.#closeBatches();
+    if (this.#isIdle || this.#stopped) return;
+    await new Promise<void>((resolve) => {
+      this.#onIdle = resolve;
+    });
+  }
+
+  /** Stops. What is unanswered fails: INDOUBT where its record may be in the log, else definitely. */
+  close(): void {
+    this.#stop(new QuipuError("SHUTTING_DOWN", "the server is stopping"));
+  }
+
+  // Batches
+
+  get #isIdle(): boolean {
+    return this.#submitter.inFlight === 0 && this.#open.isEmpty && this.#full.length === 0;
+  }
+
+  #overload(caller: Caller, tag: number): void {
+    const batch = this.#open;
+    batch.failures.push(
+      this.#stopped
+        ? new QuipuError("SHUTTING_DOWN", "the server is stopping")
+        : new QuipuError("OVERLOADED", "too much is waiting for the log; nothing was changed, retry later"),
+    );
+    batch.push(caller, tag, placeFailure);
+    this.#submitted(batch);
+  }
+
+  #submitted(batch: Batch): void {
+    this.#queuedItems += 1;
+    if (batch.builder.byteLength >= this.#limits.recordBytesTarget) {
+      this.#queuedBytes += batch.builder.byteLength;
+      this.#full.push(batch);
+      this.#open = this.#takeSpare();
+    }
+    if (this.#endOfTurnScheduled) return;
+    this.#endOfTurnScheduled = true;
+    this.#clock.endOfTurn(() => {
+      this.#endOfTurnScheduled = false;
+      this.#closeBatches();
+    });
+  }
+
+  /** Sends as many batches on their way as there is room for. */
+  #closeBatches(): void {
+    while (!this.#stopped) {
+      const batch = this.#full[0] ?? this.#open;
+      if (batch.isEmpty) return;
+      if (batch.logs && !this.#submitter.hasRoom) return;
+      // A batch that logs nothing still waits behind those in flight: its callers' replies have an order.
+      if (!batch.logs && this.#submitter.inFlight > 0) return;
+      if (batch === this.#open) this.#open = this.#takeSpare();
+      else {
+        this.#full.shift();
+        this.#queuedBytes -= batch.builder.byteLength;
+      }
+      if (batch.logs) this.#submitter.submit(batch, this.#logClock.nowMs());
+      else this.#finish(batch, () => this.#answerer.answerWithoutRecord(batch));
+    }
+  }
+
+  #finish(batch: Batch, answer: () => void): void {
+    this.#queuedItems -= batch.itemCount;
+    answer();
+    batch.reset();
+    if (this.#spare.length < spareBatchesMax) this.#spare.push(batch);
+    if (this.#onIdle !== undefined && this.#isIdle) {
+      const idle = this.#onIdle;
+      this.#onIdle = undefined;
+      idle();
+    }
+  }
+
+  #takeSpare(): Batch {
+    return this.#spare.pop() ?? new Batch();
+  }
+
+  #refuse(batch: Batch, error: QuipuError): void {
+    this.#finish(batch, () => this.#answerer.failAll(batch, error));
+  }
+
+  // The log
+
+  #delivered(delivery: LogDelivery): void {
+    if (this.#stopped) return;
+    try {
+      if (delivery.type === "gap") {
+        this.#gap(delivery.trimmedUpTo);
+        return;
+      }
+      let position: number = delivery.first;
+      for (const record of delivery.records) this.#apply(lsn(position++), record);
+      this.#reads.advance(this.#nextPosition);
+      this.#closeBatches();
+      this.#scheduleTick();
+    } catch (error) {
+      // Half an applied record must never be answered from: the replica is over (DESIGN §4.4, research §8.12).
+      this.#stop(new QuipuError("INDOUBT", "the replica stopped on an internal error", { cause: error }));
+      this.#onFatal(error);
+    }
+  }
+
+  #gap(trimmedUpTo: Lsn): void {
+    if (this.#gapFound === undefined) {
+      throw new InvariantViolation(`the log was trimmed to ${trimmedUpTo} under a reader at ${this.#nextPosition}`);
+    }
+    this.#stopped = true;
+    this.#gapFound(trimmedUpTo);
+  }
+
+  #apply(position: Lsn, record: Uint8Array): void {
+    invariant(position >= this.#nextPosition, `the log went back: ${this.#nextPosition} -> ${position}`);
+    this.#deliveringLsn = position;
+    const verdict = this.machine.beginRecord(position, record);
+    const own = this.#ownNumber(record);
+    if (verdict === "apply") {
+      if (own === undefined) {
+        while (this.machine.remainingCommands > 0) this.machine.applyNext();
+        this.machine.endRecord();
+      } else {
+        const batch = this.#submitter.resolve(own);
+        this.#finish(batch, () => this.#answerer.applyAndAnswer(batch));
+      }
+    } else if (own !== undefined && this.machine.isSuperseded(this.#identity.node, this.#identity.incarnation)) {
+      throw new InvariantViolation(
+        `another process writes as node ${this.#identity.node} with an incarnation above ${this.#identity.incarnation}`,
+      );
+    }
+    this.#nextPosition = position + 1;
+    this.#recordsApplied += 1;
+  }
+
+  #ownNumber(record: Uint8Array): number | undefined {
+    const id = readRecordId(record);
+    return id !== undefined && id.node === this.#identity.node && id.incarnation === this.#identity.incarnation
+      ? id.number
+      : undefined;
+  }
+
+  #stop(error: QuipuError): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#cancelTick?.();
+    this.#subscription?.close();
+    const indoubt = new QuipuError("INDOUBT", `${error.message}; the change may have been made`, { cause: error });
+    for (const batch of this.#submitter.close()) this.#refuse(batch, batch.number > 0 ? indoubt : error);
+    const waiting = [...this.#full, this.#open];
+    this.#full = [];
+    this.#open = this.#takeSpare();
+    for (const batch of waiting) this.#refuse(batch, error);
+    this.#reads.close();
+    this.#onIdle?.();
+  }
+
+  // Log time
+
+  /** If something falls due and nothing is appended, an empty record carries the time (DESIGN §4.4). */
+  #scheduleTick(): void {
+    const dueMs = this.machine.nextDueMs;
+    if (dueMs === this.#tickDueMs || this.#stopped) return;
+    this.#cancelTick?.();
+    this.#cancelTick = undefined;
+    this.#tickDueMs = dueMs;
+    if (dueMs === Number.POSITIVE_INFINITY) return;
+    // Long waits are cut: the clock may be followed forward meanwhile.
+    const delayMs = Math.min(Math.max(dueMs - this.#logClock.nowMs(), 1), 60_000);
+    this.#cancelTick = this.#clock.setTimer(delayMs, () => this.#tick());
+  }
+
+  #tick(): void {
+    this.#cancelTick = undefined;
+    this.#tickDueMs = Number.POSITIVE_INFINITY;
+    const isDue = this.machine.nextDueMs <= this.#logClock.nowMs();
+    if (isDue && this.#isIdle && this.#submitter.hasRoom) {
+      this.#submitter.submit(this.#takeSpare(), this.#logClock.nowMs());
+    } else {
+      this.#scheduleTick();
+    }
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * Numbers this node's records, keeps a bounded number of appends in flight and repeats what the log may have
+ * lost: go-back-N over record ids (DESIGN §4.5).
+ *
+ * A record is resolved when it comes back in log order and is applied, not when its append resolves. The state
+ * machine accepts only last + 1 of an incarnation, so repeating a record is always safe; skipping one never is.
+ */
+import { type Clock, invariant, QuipuError } from "@quipu/core";
+import type { VirtualLog } from "@quipu/log";
+import type { Batch } from "./batch.ts";
+import type { ReplicaLimits } from "./limits.ts";
+
+export interface WriterIdentity {
+  /** This node, unique in the cell for ever. */
+  readonly node: number;
+  /** Raised and made durable at each start, so that numbers begin at 1 again without meeting old ones. */
+  readonly incarnation: number;
+}
+
+export interface SubmitterHooks {
+  /** Surely not in the log, now or later: the callers may be told so. */
+  refused(batch: Batch, error: QuipuError): void;
+  /** Room for another record. */
+  ready(): void;
+}
+
+export class Submitter {
+  readonly #log: VirtualLog;
+  readonly #clock: Clock;
+  readonly #identity: WriterIdentity;
+  readonly #limits: ReplicaLimits;
+  readonly #hooks: SubmitterHooks;
+  /** Unresolved records in the order of their numbers, which are consecutive. */
+  readonly #unresolved: Batch[] = [];
+  #nextNumber = 1;
+  /** Appends whose promise has not settled. */
+  #appending = 0;
+  /** Set by a failed append: nothing new is appended until all have settled and the rest was repeated. */
+  #failure: QuipuError | undefined;
+  #retryTimer: (() => void) | undefined;
+  #closed = false;
+
+  constructor(
+    log: VirtualLog,
+    clock: Clock,
+    identity: WriterIdentity,
+    limits: ReplicaLimits,
+    hooks: SubmitterHooks,
+  ) {
+    this.#log = log;
+    this.#clock = clock;
+    this.#identity = identity;
+    this.#limits = limits;
+    this.#hooks = hooks;
+  }
+
+  get inFlight(): number {
+    return this.#unresolved.length;
+  }
+
+  /** True if {@link submit} may be called. */
+  get hasRoom(): boolean {
+    return (
+      !this.#closed &&
+      this.#failure === undefined &&
+      this.#unresolved.length < this.#limits.recordsInFlightMax
+    );
+  }
+
+  /** Finishes the batch's record and appends it. */
+  submit(batch: Batch, stampMs: number): void {
+    invariant(this.hasRoom, `no room: ${this.#unresolved.length} records in flight`);
+    batch.number = this.#nextNumber++;
+    batch.record = batch.builder.finish({ ...this.#identity, number: batch.number }, stampMs);
+    this.#unresolved.push(batch);
+    this.#append(batch);
+  }
+
+  /** The batch whose record is `number`, which must be the oldest unresolved one; it counts as resolved from here. */
+  resolve(number: number): Batch {
+    const batch = this.#unresolved.shift();
+    invariant(
+      batch !== undefined && batch.number === number,
+      `applied own record ${number}, expected ${batch?.number ?? "none"}`,
+    );
+    return batch;
+  }
+
+  /** Takes nothing more. Returns what is unresolved, oldest first; `maybeInLog` tells whether it may yet appear. */
+  close(): readonly Batch[] {
+    this.#closed = true;
+    this.#retryTimer?.();
+    return this.#unresolved.splice(0);
+  }
+
+  #append(batch: Batch): void {
+    this.#appending += 1;
+    this.#log.append([batch.record]).then(
+      () => this.#settled(batch, undefined),
+      (error: unknown) => this.#settled(batch, asQuipuError(error)),
+    );
+  }
+
+  #settled(batch: Batch, error: QuipuError | undefined): void {
+    this.#appending -= 1;
+    if (this.#closed) {
+      if (error?.outcome !== "definite") batch.maybeInLog = true;
+      return;
+    }
+    if (error === undefined) {
+      // Durable; deliveries come before promises, so it is normally applied by now. Where an engine is late
+      // the record stays unresolved until it is read.
+      batch.maybeInLog = true;
+    } else {
+      if (error.outcome !== "definite") batch.maybeInLog = true;
+      this.#failure ??= error;
+    }
+    if (this.#failure !== undefined && this.#appending === 0) this.#recover(this.#failure);
+  }
+
+  /** All appends have settled and at least one failed. */
+  #recover(failure: QuipuError): void {
+    // From the end: a record that is surely not in the log, with nothing after it that may be, can be given up,
+    // and its number is free again. One before an unknown one cannot: its number must be filled.
+    const refused: Batch[] = [];
+    for (let last = this.#unresolved.at(-1); last !== undefined; last = this.#unresolved.at(-1)) {
+      if (last.maybeInLog) break;
+      this.#unresolved.pop();
+      this.#nextNumber = last.number;
+      refused.unshift(last);
+    }
+    for (const batch of refused) this.#hooks.refused(batch, failure);
+    if (this.#unresolved.length === 0) {
+      this.#failure = undefined;
+      this.#hooks.ready();
+      return;
+    }
+    this.#retryTimer = this.#clock.setTimer(this.#limits.retryDelayMs, () => this.#repeat());
+  }
+
+  /** Go-back-N: every unresolved record again, in order, the same bytes under the same numbers. */
+  #repeat(): void {
+    this.#retryTimer = undefined;
+    this.#failure = undefined;
+    for (const batch of this.#unresolved) this.#append(batch);
+    this.#hooks.ready();
+  }
+}
+
+function asQuipuError(error: unknown): QuipuError {
+  return error instanceof QuipuError
+    ? error
+    : new QuipuError("LOG_APPEND_UNKNOWN", "the log failed without saying how", { cause: error });
+}
