@@ -1,0 +1,326 @@
+/**
+ * Commands for fast-check. Few keys, databases and values, so that commands meet each other.
+ *
+ * `wild` arbitraries are for the codec: every variant with any field that it can carry. `tame` ones are for the
+ * state machine: what a front door lets through.
+ */
+import { type Int64, int64FromBigInt, int64Max, int64Min, lsn } from "@quipu/core";
+import fc from "fast-check";
+import type {
+  Command,
+  ExpiryChange,
+  OnceCommand,
+  Operation,
+  Position,
+  SessionCommand,
+  TransactionCommand,
+} from "../../src/operations.ts";
+import type { OutcomeValue } from "../../src/outcome.ts";
+import { errorNumbers } from "../../src/opcodes.ts";
+
+export const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
+export const textOf = (bytes: Uint8Array): string => new TextDecoder("latin1").decode(bytes);
+
+const canonical = (value: bigint): Int64 => int64FromBigInt(value) as Int64;
+
+/** How the fields are drawn. */
+interface Fields {
+  readonly database: fc.Arbitrary<number>;
+  readonly key: fc.Arbitrary<Uint8Array>;
+  readonly value: fc.Arbitrary<Uint8Array>;
+  readonly int64: fc.Arbitrary<Int64>;
+  readonly timeMs: fc.Arbitrary<number>;
+  readonly setTimeMs: fc.Arbitrary<number>;
+  readonly decimal: fc.Arbitrary<Uint8Array>;
+  readonly version: fc.Arbitrary<Position>;
+  readonly pattern: fc.Arbitrary<Uint8Array>;
+  readonly count: fc.Arbitrary<number>;
+  readonly cursor: fc.Arbitrary<number>;
+  readonly flush: number;
+}
+
+export const anyInt64: fc.Arbitrary<Int64> = fc.oneof(
+  fc.integer({ min: -300, max: 300 }),
+  fc.integer(),
+  fc.maxSafeInteger(),
+  fc.bigInt({ min: int64Min, max: int64Max }).map(canonical),
+  fc
+    .constantFrom(int64Min, int64Max, 2n ** 53n, -(2n ** 53n), 2n ** 31n, -(2n ** 31n), 2n ** 31n - 1n, 2n ** 53n - 1n)
+    .map(canonical),
+);
+const anyBytes = fc.uint8Array({ maxLength: 40 });
+const anyCount = fc.maxSafeNat();
+const anyVersion: fc.Arbitrary<Position> = fc.record({ lsn: anyCount.map(lsn), index: anyCount });
+
+const wildFields: Fields = {
+  database: fc.integer({ min: 0, max: 15 }),
+  key: anyBytes,
+  value: anyBytes,
+  int64: anyInt64,
+  timeMs: fc.maxSafeInteger(),
+  setTimeMs: fc.maxSafeInteger(),
+  decimal: anyBytes,
+  version: anyVersion,
+  pattern: anyBytes,
+  count: anyCount,
+  cursor: anyCount,
+  flush: 1,
+};
+
+/** Log time in the tests begins here; expiries are drawn around it. */
+export const epochMs = 1_000_000;
+
+/** Mostly small, so that bounds are met; sometimes at an end of the 64 bits. */
+export const tameInt64: fc.Arbitrary<Int64> = fc.oneof(
+  { weight: 12, arbitrary: fc.integer({ min: -6, max: 6 }) },
+  { weight: 1, arbitrary: fc.integer({ min: -300, max: 300 }) },
+  {
+    weight: 2,
+    arbitrary: fc
+      .constantFrom(int64Min, int64Max, int64Max - 3n, int64Min + 3n, 2n ** 53n - 1n, -(2n ** 53n), 2n ** 62n)
+      .map(canonical),
+  },
+);
+
+/** `{a}` makes a hash tag: c and d share a slot, as do the entries of once commands over them. */
+export const keyNames: readonly string[] = ["a", "b", "{a}c", "{a}d", "e"];
+
+const tameFields: Fields = {
+  database: fc.constantFrom(0, 0, 0, 3),
+  key: fc.constantFrom(...keyNames).map(bytesOf),
+  value: fc.oneof(
+    { weight: 6, arbitrary: tameInt64.map((value) => bytesOf(value.toString())) },
+    { weight: 2, arbitrary: fc.constantFrom("", "x", "1.5", "-0", "007", "9223372036854775808", "inf").map(bytesOf) },
+  ),
+  int64: tameInt64,
+  timeMs: fc.oneof(fc.integer({ min: -5, max: 60 }), fc.integer({ min: 1, max: 3000 }), fc.constantFrom(9e15, -9e15)),
+  setTimeMs: fc.oneof(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 3000 })),
+  decimal: fc
+    .constantFrom("1", "-1", "0.5", "-2.25", "1e3", "3.0", "x", "1e-17", "0", "9223372036854775807", "1e400", "inf")
+    .map(bytesOf),
+  version: fc.record({
+    lsn: fc.integer({ min: 0, max: 12 }).map((value) => lsn(value)),
+    index: fc.integer({ min: 0, max: 3 }),
+  }),
+  pattern: fc.constantFrom("*", "a", "?", "{a}*", "[b-e]", "x*").map(bytesOf),
+  count: fc.integer({ min: 1, max: 20 }),
+  cursor: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 16_383 })),
+  flush: 1,
+};
+
+const flag = fc.boolean();
+const orNull = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | null> => fc.option(arbitrary, { nil: null, freq: 2 });
+
+/** Negative and zero times reach the machine through EXPIRE only: SET and its kin refuse them at the front door. */
+function expiryOf(timeMs: fc.Arbitrary<number>): fc.Arbitrary<Extract<ExpiryChange, { readonly ms: number }>> {
+  return fc.oneof(
+    fc.record({ type: fc.constant("in" as const), ms: timeMs }),
+    fc.record({ type: fc.constant("at" as const), ms: timeMs.map((ms) => absolute(ms)) }),
+  );
+}
+
+const absolute = (ms: number): number => (Math.abs(ms) < 1e9 ? epochMs + ms : ms);
+
+function writes(fields: Fields): fc.WeightedArbitrary<Operation>[] {
+  const { database, key, value, int64 } = fields;
+  const expiry: fc.Arbitrary<ExpiryChange> = fc.oneof(
+    fc.constantFrom<ExpiryChange>({ type: "clear" }, { type: "keep" }),
+    expiryOf(fields.setTimeMs),
+  );
+  const on = { database, key };
+  const pair = fc.record({ key, value });
+  const keys = fc.array(key, { minLength: 1, maxLength: 3 });
+  return [
+    { weight: 12, arbitrary: fc.record({ type: fc.constant("add" as const), ...on, delta: int64 }) },
+    { weight: 3, arbitrary: fc.record({ type: fc.constant("addDecimal" as const), ...on, increment: fields.decimal }) },
+    { weight: 4, arbitrary: addWithin(fields, expiry) },
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        type: fc.constant("set" as const),
+        ...on,
+        value,
+        condition: fc.constantFrom("always" as const, "ifAbsent" as const, "ifPresent" as const),
+        returnPrevious: flag,
+        expiry,
+      }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        type: fc.constant("setMany" as const),
+        database,
+        pairs: fc.array(pair, { minLength: 1, maxLength: 3 }),
+        ifNoneExists: flag,
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ type: fc.constant("getAndDelete" as const), ...on }) },
+    { weight: 2, arbitrary: fc.record({ type: fc.constant("getAndExpire" as const), ...on, expiry }) },
+    { weight: 2, arbitrary: fc.record({ type: fc.constant("delete" as const), database, keys }) },
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        type: fc.constant("expire" as const),
+        ...on,
+        expiry: expiryOf(fields.timeMs),
+        conditions: conditions(fields),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ type: fc.constant("persist" as const), ...on }) },
+    { weight: 5, arbitrary: bound(fields) },
+    { weight: 4, arbitrary: compareAndSet(fields) },
+    { weight: fields.flush, arbitrary: fc.record({ type: fc.constant("flush" as const), database: orNull(database) }) },
+  ];
+}
+
+function conditions(fields: Fields): fc.Arbitrary<Extract<Operation, { type: "expire" }>["conditions"]> {
+  const any = fc.record({ ifNone: flag, ifSome: flag, ifLater: flag, ifEarlier: flag });
+  if (fields === wildFields) return any;
+  // Redis refuses NX with any other, and GT with LT.
+  return any.filter((c) => !(c.ifNone && (c.ifSome || c.ifLater || c.ifEarlier)) && !(c.ifLater && c.ifEarlier));
+}
+
+function addWithin(fields: Fields, expiry: fc.Arbitrary<ExpiryChange>): fc.Arbitrary<Operation> {
+  const { database, key, int64, decimal } = fields;
+  const integer = fc.record({
+    type: fc.constant("integer" as const),
+    delta: int64,
+    lower: orNull(int64),
+    upper: orNull(int64),
+  });
+  const tameDecimal = fields === wildFields ? decimal : fc.constantFrom("-3.5", "-1", "0", "2.5", "1e2").map(bytesOf);
+  return fc.record({
+    type: fc.constant("addWithin" as const),
+    database,
+    key,
+    by: fc.oneof(
+      // Redis refuses a lower bound above the upper one before it looks at the key.
+      fields === wildFields
+        ? integer
+        : integer.filter((by) => by.lower === null || by.upper === null || by.lower <= by.upper),
+      fc
+        .record({
+          type: fc.constant("decimal" as const),
+          increment: decimal,
+          lower: orNull(tameDecimal),
+          upper: orNull(tameDecimal),
+        })
+        .filter((by) => fields === wildFields || Number(by.lower && textOf(by.lower)) <= Number(by.upper && textOf(by.upper)) || by.lower === null || by.upper === null),
+    ),
+    saturate: flag,
+    expiry,
+    expiryOnlyIfNone: flag,
+  });
+}
+
+function bound({ database, key, int64 }: Fields): fc.Arbitrary<Operation> {
+  const end = fc.oneof({ weight: 1, arbitrary: fc.constantFrom("keep" as const, "clear" as const) }, { weight: 2, arbitrary: int64 });
+  return fc.record({ type: fc.constant("bound" as const), database, key, minimum: end, maximum: end, force: flag });
+}
+
+function compareAndSet({ database, key, int64, version }: Fields): fc.Arbitrary<Operation> {
+  return fc.record({
+    type: fc.constant("compareAndSet" as const),
+    database,
+    key,
+    expected: fc.oneof(
+      fc.constant({ type: "absent" as const }),
+      fc.record({ type: fc.constant("value" as const), value: int64 }),
+      fc.record({ type: fc.constant("version" as const), version }),
+    ),
+    value: int64,
+  });
+}
+
+function reads(fields: Fields): fc.Arbitrary<Operation> {
+  const { database, key } = fields;
+  const keys = fc.array(key, { minLength: 1, maxLength: 3 });
+  return fc.oneof<fc.Arbitrary<Operation>[]>(
+    fc.record({ type: fc.constantFrom("get" as const, "typeOf" as const, "describe" as const, "versionOf" as const), database, key }),
+    fc.record({ type: fc.constantFrom("getMany" as const, "exists" as const), database, keys }),
+    fc.record({ type: fc.constant("timeToLive" as const), database, key, unit: fc.constantFrom("ms" as const, "s" as const), absolute: flag }),
+    fc.record({ type: fc.constant("databaseSize" as const), database }),
+    fc.record({ type: fc.constant("scan" as const), database, cursor: fields.cursor, count: fields.count, pattern: orNull(fields.pattern) }),
+    fc.record({ type: fc.constant("keys" as const), database, pattern: fields.pattern }),
+    fc.record({ type: fc.constant("randomKey" as const), database, choice: fc.integer({ min: 0, max: 2 ** 32 - 1 }) }),
+  );
+}
+
+const operation = (fields: Fields): fc.Arbitrary<Operation> =>
+  fc.oneof(...writes(fields), { weight: 12, arbitrary: reads(fields) });
+
+function transaction(fields: Fields): fc.Arbitrary<TransactionCommand> {
+  return fc.record({
+    type: fc.constant("transaction" as const),
+    watches: fc.array(fc.record({ database: fields.database, key: fields.key, version: fields.version }), { maxLength: 2 }),
+    operations: fc.array(operation(fields), { maxLength: 4 }),
+  });
+}
+
+function once(fields: Fields, times: { id: fc.Arbitrary<Uint8Array>; retentionMs: fc.Arbitrary<number>; bornAtMs: fc.Arbitrary<number | null> }): fc.Arbitrary<OnceCommand> {
+  return fc.record({
+    type: fc.constant("once" as const),
+    ...times,
+    command: fc.oneof({ weight: 3, arbitrary: operation(fields) }, { weight: 1, arbitrary: transaction(fields) }),
+  });
+}
+
+export const anyOperation: fc.Arbitrary<Operation> = operation(wildFields);
+
+export const anyCommand: fc.Arbitrary<Command> = fc.oneof(
+  { weight: 4, arbitrary: anyOperation },
+  { weight: 1, arbitrary: transaction(wildFields) },
+  { weight: 1, arbitrary: once(wildFields, { id: anyBytes, retentionMs: anyCount, bornAtMs: orNull(anyCount) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      type: fc.constant("session" as const),
+      session: anyBytes,
+      expiresAtMs: anyCount,
+      number: anyCount,
+      lowestOpen: anyCount,
+      operations: fc.array(anyOperation, { maxLength: 4 }),
+    }),
+  },
+);
+
+export const anyOutcome: fc.Arbitrary<OutcomeValue> = fc.letrec<{ outcome: OutcomeValue }>((tie) => ({
+  outcome: fc.oneof(
+    { depthSize: "small", maxDepth: 7 },
+    fc.constantFrom<OutcomeValue>({ type: "ok" }, { type: "nil" }),
+    fc.record({ type: fc.constant("integer" as const), value: anyInt64 }),
+    fc.record({ type: fc.constant("bytes" as const), value: anyBytes }),
+    fc.record({
+      type: fc.constant("error" as const),
+      code: fc.constantFrom(...(Object.keys(errorNumbers) as (keyof typeof errorNumbers)[])),
+    }),
+    fc.record({ type: fc.constant("array" as const), items: fc.array(tie("outcome"), { maxLength: 4 }) }),
+  ),
+})).outcome;
+
+export const tameOperation: fc.Arbitrary<Operation> = operation(tameFields);
+export const tameTransaction: fc.Arbitrary<TransactionCommand> = transaction(tameFields);
+
+export const tameOnce: fc.Arbitrary<OnceCommand> = once(tameFields, {
+  id: fc.constantFrom("k1", "k2").map(bytesOf),
+  retentionMs: fc.constantFrom(1, 50, 2000),
+  bornAtMs: orNull(fc.integer({ min: epochMs - 100, max: epochMs + 2000 })),
+});
+
+export const tameSession: fc.Arbitrary<SessionCommand> = fc
+  .record({
+    type: fc.constant("session" as const),
+    session: fc.constantFrom("s1", "s2").map(bytesOf),
+    expiresAtMs: fc.constantFrom(epochMs + 40, epochMs + 2000, epochMs + 9 * 86_400_000),
+    number: fc.integer({ min: 1, max: 5 }),
+    lowestOpen: fc.integer({ min: 1, max: 5 }),
+    operations: fc.array(tameOperation, { maxLength: 3 }),
+  })
+  .map((session) => ({ ...session, lowestOpen: Math.min(session.lowestOpen, session.number) }));
+
+export const tameCommand: fc.Arbitrary<Command> = fc.oneof(
+  { weight: 8, arbitrary: tameOperation },
+  { weight: 1, arbitrary: tameTransaction },
+  { weight: 2, arbitrary: tameOnce },
+  { weight: 2, arbitrary: tameSession },
+);
