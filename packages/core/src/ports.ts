@@ -23,6 +23,11 @@ export interface DiskFile {
   write(bytes: Uint8Array, position: number): Promise<number>;
   /** Makes every completed write of this file durable (fdatasync, sizes included). */
   sync(): Promise<void>;
+  /**
+   * `write`, then `sync` if all of `bytes` was written: one round trip on the path that every commit takes.
+   * Resolves to the bytes written; where that is fewer, nothing was synced.
+   */
+  writeAndSync(bytes: Uint8Array, position: number): Promise<number>;
   size(): Promise<number>;
   close(): Promise<void>;
 }
