@@ -1,5 +1,6 @@
 /** Bytes and messages: RESP2/RESP3. Pure. */
 export { appendCommand, encodeCommand } from "./command.ts";
+export { ReplyError, replyText, type ReplyValue } from "./reply-value.ts";
 export {
   bigNumberDigitsMax,
   lineBytesMax,
@@ -10,6 +11,7 @@ export {
   unauthenticatedArgumentsMax,
   unauthenticatedBulkBytesMax,
 } from "./resp-limits.ts";
+export { type ReplyEvent, RespReplyParser } from "./resp-reply-parser.ts";
 export { type RequestEvent, RespRequestParser } from "./resp-request-parser.ts";
 export { type RespVersion, RespWriter } from "./resp-writer.ts";
 export { decodeUtf8, encodeUtf8, utf8Length, writeUtf8 } from "./utf8.ts";
