@@ -33,6 +33,18 @@ test("a file is written and read by position, a read past the end is short", asy
   expect(await disk.list("a/b")).toEqual([]);
 });
 
+test("writeAndSync writes, syncs and reports how long the sync took; a failed one rejects", async () => {
+  const syncsMs: number[] = [];
+  const disk = new NodeDisk(root, { onSync: (durationMs) => syncsMs.push(durationMs) });
+  await disk.makeDirectory("commit");
+  const file = await disk.open("commit/log", { create: "new" });
+  expect(await file.writeAndSync(bytes("abc"), 512)).toBe(3);
+  expect(await file.size()).toBe(515);
+  expect(syncsMs).toHaveLength(1);
+  await file.close();
+  await expect(file.writeAndSync(bytes("x"), 0)).rejects.toMatchObject({ name: "DiskError", code: "EBADF" });
+});
+
 test("failures carry the POSIX code", async () => {
   const disk = new NodeDisk(root);
   await disk.makeDirectory("codes");

@@ -33,14 +33,21 @@ function settle<T>(
   });
 }
 
+export interface NodeDiskOptions {
+  /** Told how long each fdatasync of a file took: the figure that bounds every write's latency. */
+  readonly onSync?: (durationMs: number) => void;
+}
+
 class NodeDiskFile implements DiskFile {
   readonly #descriptor: number;
   readonly #name: string;
+  readonly #onSync: (durationMs: number) => void;
   readonly #syncPolicy = new SyncPolicy();
 
-  constructor(descriptor: number, name: string) {
+  constructor(descriptor: number, name: string, onSync: (durationMs: number) => void) {
     this.#descriptor = descriptor;
     this.#name = name;
+    this.#onSync = onSync;
   }
 
   async read(into: Uint8Array, position: number): Promise<number> {
@@ -63,8 +70,10 @@ class NodeDiskFile implements DiskFile {
     );
   }
 
-  sync(): Promise<void> {
-    return settle<void>(this.#name, "sync", (done) => fs.fdatasync(this.#descriptor, done as fs.NoParamCallback));
+  async sync(): Promise<void> {
+    const startMs = performance.now();
+    await this.#syncInPool();
+    this.#onSync(performance.now() - startMs);
   }
 
   async writeAndSync(bytes: Uint8Array, position: number): Promise<number> {
@@ -73,9 +82,15 @@ class NodeDiskFile implements DiskFile {
     const written = this.#now("write", () => fs.writeSync(this.#descriptor, bytes, 0, bytes.length, position));
     if (written < bytes.length) return written;
     if (this.#syncPolicy.inline) this.#now("sync", () => fs.fdatasyncSync(this.#descriptor));
-    else await this.sync();
-    this.#syncPolicy.took(performance.now() - startMs);
+    else await this.#syncInPool();
+    const elapsedMs = performance.now() - startMs;
+    this.#syncPolicy.took(elapsedMs);
+    this.#onSync(elapsedMs);
     return written;
+  }
+
+  #syncInPool(): Promise<void> {
+    return settle<void>(this.#name, "sync", (done) => fs.fdatasync(this.#descriptor, done as fs.NoParamCallback));
   }
 
   #now<T>(doing: string, action: () => T): T {
@@ -99,9 +114,11 @@ class NodeDiskFile implements DiskFile {
 /** Everything below one directory; paths given to it are relative to that root. */
 export class NodeDisk implements Disk {
   readonly #root: string;
+  readonly #onSync: (durationMs: number) => void;
 
-  constructor(root: string) {
+  constructor(root: string, options: NodeDiskOptions = {}) {
     this.#root = path.resolve(root);
+    this.#onSync = options.onSync ?? (() => {});
   }
 
   async open(name: string, options: { readonly create: "no" | "new" }): Promise<DiskFile> {
@@ -109,7 +126,7 @@ export class NodeDisk implements Disk {
     const descriptor = await settle<number>(name, options.create === "new" ? "create" : "open", (done) =>
       fs.open(this.#at(name), constants.O_RDWR | creation, fileMode, done),
     );
-    return new NodeDiskFile(descriptor, name);
+    return new NodeDiskFile(descriptor, name, this.#onSync);
   }
 
   async list(directory: string): Promise<readonly string[]> {

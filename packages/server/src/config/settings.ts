@@ -1,0 +1,96 @@
+/**
+ * The settings of a server: one table for flags, environment and file, so that the three cannot drift apart.
+ * A setting `resp-port` is the flag `--resp-port`, the variable `QUIPU_RESP_PORT` and the YAML key `resp-port`.
+ */
+import { z } from "zod";
+import { type LogLevel, logLevels } from "../log.ts";
+
+const port = z.coerce.number().int().min(0).max(65_535);
+/** Flags and variables are text; YAML has booleans of its own. */
+const flag = z.union([z.boolean(), z.enum(["true", "false"]).transform((text) => text === "true")]);
+const text = z.string().min(1);
+
+interface Setting<T> {
+  readonly schema: z.ZodType<T>;
+  readonly default?: T;
+  /** Shown in `--help` and docs/configuration.md. */
+  readonly description: string;
+  /** The placeholder in `--help`; none for a switch. */
+  readonly argument?: string;
+  /** Secrets are read from the environment or a file only: a flag is visible to every user of the machine. */
+  readonly environmentOnly?: true;
+}
+
+interface Settings {
+  readonly data: Setting<string>;
+  readonly bind: Setting<string>;
+  readonly "resp-port": Setting<number>;
+  readonly "http-port": Setting<number>;
+  readonly "allow-flush": Setting<boolean>;
+  readonly "log-level": Setting<LogLevel>;
+  readonly tokens: Setting<string | readonly string[]>;
+  readonly "tokens-file": Setting<string>;
+}
+
+/** Every setting there is. */
+export const settings: Settings = {
+  data: { schema: text, argument: "DIR", description: "data directory; made where it does not exist" },
+  bind: {
+    schema: text,
+    default: "127.0.0.1",
+    argument: "ADDRESS",
+    description: "address to listen on; beyond this machine only with tokens",
+  },
+  "resp-port": { schema: port, default: 7379, argument: "PORT", description: "Redis protocol; 0 takes a free one" },
+  "http-port": { schema: port, default: 7380, argument: "PORT", description: "HTTP; 0 takes a free one" },
+  "allow-flush": { schema: flag, default: false, description: "allow FLUSHALL and FLUSHDB" },
+  "log-level": {
+    schema: z.enum(logLevels),
+    default: "info",
+    argument: "LEVEL",
+    description: `how much to log on standard error: ${logLevels.join(", ")}`,
+  },
+  tokens: {
+    schema: z.union([text, z.array(text)]),
+    environmentOnly: true,
+    description: "tokens that the front doors accept, separated by commas",
+  },
+  "tokens-file": { schema: text, argument: "FILE", description: "file with one token per line; # begins a comment" },
+};
+
+export type SettingName = keyof Settings;
+export const settingNames: readonly SettingName[] = Object.keys(settings) as SettingName[];
+
+/** Names of later releases (DESIGN §5): refused with a clear word instead of "unknown". */
+export const reservedNames: ReadonlySet<string> = new Set(["peers", "peer-port", "cluster-port", "workers", "nodes"]);
+
+/** Variables of Quipu that are not settings of the server. */
+export const otherVariables: ReadonlySet<string> = new Set([
+  "QUIPU_CONFIG",
+  "QUIPU_ENDPOINT",
+  "QUIPU_TOKEN",
+  "QUIPU_SHARED",
+]);
+
+/** A whole, checked configuration. */
+export interface Configuration {
+  readonly dataDirectory: string;
+  readonly bind: string;
+  readonly respPort: number;
+  readonly httpPort: number;
+  readonly allowFlush: boolean;
+  readonly logLevel: LogLevel;
+  readonly tokens: readonly string[];
+}
+
+export function describeSetting(name: SettingName): Setting<unknown> {
+  return settings[name];
+}
+
+export function variableOf(name: string): string {
+  return `QUIPU_${name.toUpperCase().replaceAll("-", "_")}`;
+}
+
+export function nameOfVariable(variable: string): string {
+  return variable.slice("QUIPU_".length).toLowerCase().replaceAll("_", "-");
+}

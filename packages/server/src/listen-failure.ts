@@ -1,0 +1,23 @@
+/** Why a port could not be opened, and what to do about it. */
+import { QuipuError } from "@quipu/core";
+
+/** `setting` is the flag that chooses the port. */
+export function listenFailure(error: unknown, setting: string, bind: string, port: number): QuipuError {
+  if (error instanceof QuipuError) return error;
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === "EADDRINUSE") {
+    return new QuipuError(
+      "PORT_IN_USE",
+      `port ${port} on ${bind} is taken by another process. See which: ss -ltnp "sport = :${port}". ` +
+        `Stop it, or choose another port with ${setting}.`,
+      { cause: error },
+    );
+  }
+  if (code === "EACCES") {
+    return new QuipuError("INVALID_CONFIGURATION", `port ${port} needs more rights than this user has (${setting})`, {
+      cause: error,
+    });
+  }
+  const reason = error instanceof Error ? error.message : String(error);
+  return new QuipuError("INVALID_CONFIGURATION", `cannot listen on ${bind} port ${port}: ${reason}`, { cause: error });
+}

@@ -1,0 +1,114 @@
+/** Configuration: precedence, refusals with reasons, tokens, public binds. */
+import { writeFileSync } from "node:fs";
+import path from "node:path";
+import { QuipuError } from "@quipu/core";
+import { expect, test } from "vitest";
+import { isLoopback, loadConfiguration } from "../src/config/load.ts";
+import { temporaryDirectory } from "./temporary.ts";
+
+const root = temporaryDirectory();
+const token = "0123456789abcdef0123456789abcdef";
+
+function refusal(flags: Record<string, unknown>, environment: Record<string, string> = {}): QuipuError {
+  try {
+    loadConfiguration({ flags: { data: "d", ...flags }, environment });
+  } catch (error) {
+    expect(error).toBeInstanceOf(QuipuError);
+    return error as QuipuError;
+  }
+  throw new Error("was not refused");
+}
+
+function fileWith(name: string, content: string): string {
+  const file = path.join(root, name);
+  writeFileSync(file, content);
+  return file;
+}
+
+test("defaults bind to this machine and the fixed ports", () => {
+  expect(loadConfiguration({ flags: { data: "d" }, environment: { PATH: "x" } })).toEqual({
+    dataDirectory: "d",
+    bind: "127.0.0.1",
+    respPort: 7379,
+    httpPort: 7380,
+    allowFlush: false,
+    logLevel: "info",
+    tokens: [],
+  });
+});
+
+test("flags win over environment over file", () => {
+  const config = fileWith(
+    "all.yaml",
+    "data: from-file\nresp-port: 1\nhttp-port: 2\nallow-flush: true\nlog-level: warn\n",
+  );
+  const loaded = loadConfiguration({
+    flags: { config, "resp-port": "11" },
+    environment: { QUIPU_RESP_PORT: "12", QUIPU_HTTP_PORT: "13" },
+  });
+  expect(loaded).toMatchObject({ respPort: 11, httpPort: 13, dataDirectory: "from-file", allowFlush: true });
+  expect(loaded.logLevel).toBe("warn");
+  expect(loadConfiguration({ flags: {}, environment: { QUIPU_CONFIG: config } }).respPort).toBe(1);
+});
+
+test("unknown names are refused with the nearest known one", () => {
+  expect(refusal({}, { QUIPU_RESP_PROT: "1" }).message).toBe(
+    "unknown variable QUIPU_RESP_PROT; did you mean QUIPU_RESP_PORT?",
+  );
+  const config = fileWith("typo.yaml", "htpp-port: 1\n");
+  expect(refusal({ config }).message).toMatch(/^unknown setting htpp-port in .*typo\.yaml; did you mean http-port\?$/);
+  expect(refusal({ nonsense: 1 }).message).toBe("unknown setting --nonsense");
+});
+
+test("names of later releases are refused with their own reason", () => {
+  expect(refusal({}, { QUIPU_PEER_PORT: "7381" }).message).toMatch(/QUIPU_PEER_PORT is reserved/);
+  expect(refusal({ "cluster-port": 7382 }).message).toMatch(/--cluster-port is reserved/);
+});
+
+test("variables of the clients and of the tests are no settings", () => {
+  const environment = { QUIPU_ENDPOINT: "x", QUIPU_TOKEN: "x", QUIPU_SHARED: "x" };
+  expect(loadConfiguration({ flags: { data: "d" }, environment }).tokens).toEqual([]);
+});
+
+test("values out of range name where they stand", () => {
+  expect(refusal({ "resp-port": "70000" })).toMatchObject({ code: "INVALID_CONFIGURATION" });
+  expect(refusal({ "resp-port": "70000" }).message).toMatch(/^--resp-port: "70000" is not accepted/);
+  expect(refusal({}, { QUIPU_LOG_LEVEL: "loud" }).message).toMatch(/^QUIPU_LOG_LEVEL: "loud" is not accepted/);
+  expect(refusal({ "allow-flush": "maybe" }).message).toMatch(/^--allow-flush/);
+  expect(refusal({ "resp-port": 5, "http-port": 5 }).message).toMatch(/both 5/);
+  expect(() => loadConfiguration({ flags: {}, environment: {} })).toThrow(/--data is required.*QUIPU_DATA/);
+});
+
+test("a configuration file that cannot be used says so", () => {
+  expect(refusal({ config: path.join(root, "none.yaml") }).message).toMatch(/cannot read .*ENOENT/);
+  expect(refusal({ config: fileWith("list.yaml", "- a\n") }).message).toMatch(/expected settings/);
+  expect(refusal({ config: fileWith("broken.yaml", "a: [\n") }).message).toMatch(/cannot read/);
+  expect(loadConfiguration({ flags: { data: "d", config: fileWith("empty.yaml", "") }, environment: {} }).bind).toBe(
+    "127.0.0.1",
+  );
+});
+
+test("tokens come from the environment, a file, or both; short and missing ones are refused", () => {
+  const file = fileWith("tokens", `# the team\n${token}\n\n  ${token}-2 \n`);
+  const loaded = loadConfiguration({
+    flags: { data: "d", "tokens-file": file },
+    environment: { QUIPU_TOKENS: `${token}-3, ${token}-4` },
+  });
+  expect(loaded.tokens).toEqual([`${token}-3`, `${token}-4`, token, `${token}-2`]);
+  expect(refusal({}, { QUIPU_TOKENS: "short" }).message).toMatch(/shorter than 16/);
+  expect(refusal({}, { QUIPU_TOKENS: "" }).code).toBe("INVALID_CONFIGURATION");
+  expect(refusal({ "tokens-file": fileWith("no-tokens", "# none\n") }).message).toMatch(/no token/);
+});
+
+test("a public bind needs a token", () => {
+  for (const bind of ["0.0.0.0", "::", "192.168.1.4", "example.org"]) {
+    const refused = refusal({ bind });
+    expect(refused.code).toBe("PUBLIC_BIND_REFUSED");
+    expect(refused.message).toMatch(/QUIPU_TOKENS/);
+    expect(loadConfiguration({ flags: { data: "d", bind }, environment: { QUIPU_TOKENS: token } }).bind).toBe(bind);
+  }
+  for (const bind of ["127.0.0.1", "127.1.2.3", "::1", "localhost"]) expect(isLoopback(bind), bind).toBe(true);
+  for (const name of ["127.0.0.1.example.org", "1127.0.0.1", "localhost.example.org"]) {
+    expect(isLoopback(name), name).toBe(false);
+  }
+});
