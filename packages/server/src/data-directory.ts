@@ -1,0 +1,101 @@
+/**
+ * The data directory, and who holds it.
+ *
+ *     store/     LevelDB: the last checkpoint. Its LOCK file is the real lock: the operating system frees it when the
+ *                holder dies, however it dies, so there is no stale lock to clean up.
+ *     wal/       the write-ahead log
+ *     metadata/  chains of the log, identity of the node
+ *     lock       who holds the directory, for the message to whoever comes second; no lock by itself
+ */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import path from "node:path";
+import { QuipuError } from "@quipu/core";
+import { LevelStore } from "./ports/level-store.ts";
+
+export const walDirectory = "wal";
+export const metadataDirectory = "metadata";
+const storeDirectory = "store";
+const holderFile = "lock";
+
+interface Holder {
+  readonly pid: number;
+  readonly host: string;
+  readonly startedAt: string;
+}
+
+export interface DataDirectory {
+  readonly path: string;
+  readonly store: LevelStore;
+  /** Closes the store, which lets the next process in. */
+  release(): Promise<void>;
+}
+
+/** Makes the directory where it is missing and takes it. DATA_DIRECTORY_IN_USE names the holder. */
+export async function holdDataDirectory(directory: string): Promise<DataDirectory> {
+  const absolute = path.resolve(directory);
+  try {
+    mkdirSync(absolute, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw unusable(absolute, error);
+  }
+  const store = await openStore(absolute);
+  try {
+    writeHolder(absolute);
+  } catch (error) {
+    await store.close();
+    throw unusable(absolute, error);
+  }
+  return {
+    path: absolute,
+    store,
+    release: async () => {
+      // First the message, then the lock: whoever takes it next writes his own.
+      rmSync(path.join(absolute, holderFile), { force: true });
+      await store.close();
+    },
+  };
+}
+
+async function openStore(directory: string): Promise<LevelStore> {
+  try {
+    return await LevelStore.open(path.join(directory, storeDirectory));
+  } catch (error) {
+    if (!(error instanceof QuipuError) || error.code !== "DATA_DIRECTORY_IN_USE") throw error;
+    const holder = readHolder(directory);
+    const who = holder === undefined ? "another process" : describeHolder(holder);
+    throw new QuipuError(
+      "DATA_DIRECTORY_IN_USE",
+      `the data directory ${directory} is held by ${who}. Stop that process first, or choose another --data.`,
+      { cause: error },
+    );
+  }
+}
+
+function describeHolder(holder: Holder): string {
+  const which = holder.pid === process.pid ? "this very process" : `process ${holder.pid}`;
+  return `${which} (on ${holder.host}, since ${holder.startedAt})`;
+}
+
+function writeHolder(directory: string): void {
+  const holder: Holder = { pid: process.pid, host: hostname(), startedAt: new Date().toISOString() };
+  writeFileSync(path.join(directory, holderFile), `${JSON.stringify(holder)}\n`, { mode: 0o600 });
+}
+
+/** Only for a message, so anything odd counts as "not known". */
+function readHolder(directory: string): Holder | undefined {
+  try {
+    const holder = JSON.parse(readFileSync(path.join(directory, holderFile), "utf8")) as Partial<Holder>;
+    if (typeof holder.pid !== "number") return undefined;
+    return { pid: holder.pid, host: String(holder.host), startedAt: String(holder.startedAt) };
+  } catch {
+    return undefined;
+  }
+}
+
+function unusable(directory: string, error: unknown): QuipuError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new QuipuError("DATA_DIRECTORY_UNUSABLE", `cannot use the data directory ${directory}: ${reason}`, {
+    cause: error,
+  });
+}
