@@ -179,25 +179,20 @@ function set(state: ModelState, operation: Variant<"set">): Expected {
 
 function setMany(state: ModelState, { database, pairs, ifNoneExists }: Variant<"setMany">): Expected {
   if (ifNoneExists && pairs.some(({ key }) => state.get(database, textOf(key)) !== undefined)) return integer(0);
-  const before = new Map(state.counters);
+  // One step from the values before: where a key comes twice, its last value counts, but no value may be refused.
   for (const { key, value } of pairs) {
-    const name = textOf(key);
-    const refused = refusal(state.get(database, name), valueOf(value));
-    if (refused !== undefined) {
-      state.counters.clear();
-      for (const [at, counter] of before) state.counters.set(at, counter);
-      return error(refused);
-    }
-    state.put(database, name, valueOf(value), undefined);
+    const refused = refusal(state.get(database, textOf(key)), valueOf(value));
+    if (refused !== undefined) return error(refused);
   }
+  for (const { key, value } of pairs) state.put(database, textOf(key), valueOf(value), undefined);
   return ifNoneExists ? integer(1) : ok;
 }
 
 function getAndExpire(state: ModelState, { database, key, expiry }: Variant<"getAndExpire">): Expected {
   const found = state.get(database, textOf(key));
   if (found === undefined) return nil;
-  const expiresAtMs = expiryAfter(state, expiry, found);
-  if (expiresAtMs !== found.expiresAtMs) state.change(database, found.key, { ...found, expiresAtMs });
+  const changes = expiry.type === "clear" ? found.expiresAtMs !== undefined : expiry.type !== "keep";
+  if (changes) state.change(database, found.key, { ...found, expiresAtMs: expiryAfter(state, expiry, found) });
   return valueReply(found.value);
 }
 
@@ -227,8 +222,12 @@ function bound(state: ModelState, operation: Variant<"bound">): Expected {
   if (typeof value === "string") return error("NOT_AN_INTEGER");
   if (minimum !== undefined && maximum !== undefined && minimum > maximum) return error("INVALID_ARGUMENT");
   const excluded = (minimum !== undefined && value < minimum) || (maximum !== undefined && value > maximum);
-  if (excluded && !operation.force) return error("BOUND_EXCLUDES_VALUE");
-  state.change(operation.database, name, { value, minimum, maximum, expiresAtMs: old?.expiresAtMs });
+  const nothingAsked = operation.minimum === "keep" && operation.maximum === "keep";
+  if (excluded && !operation.force && !nothingAsked) return error("BOUND_EXCLUDES_VALUE");
+  const nothingToBound = old === undefined && minimum === undefined && maximum === undefined;
+  if (!nothingAsked && !nothingToBound) {
+    state.change(operation.database, name, { value, minimum, maximum, expiresAtMs: old?.expiresAtMs });
+  }
   const reply = (at: bigint | undefined): Expected => (at === undefined ? nil : integer(at));
   return array(reply(minimum), reply(maximum));
 }

@@ -1,0 +1,140 @@
+/** Drives a machine through records as a replica would, and reads everything back. */
+import { type Lsn, lsn } from "@quipu/core";
+import fc from "fast-check";
+import { CounterMachine } from "../../src/machine.ts";
+import type { Command, ReadOperation } from "../../src/operations.ts";
+import type { OutcomeValue } from "../../src/outcome.ts";
+import { RecordBuilder } from "../../src/record.ts";
+import { bytesOf, keyNames, tameCommand } from "./arbitraries.ts";
+
+/** A record as generated: how far the clock moves before it, and its commands in the order they came in. */
+export interface Step {
+  readonly afterMs: number;
+  readonly commands: readonly Command[];
+}
+
+/** QUIPU_PROPERTY_RUNS multiplies nothing: it replaces the number of runs of every property. */
+export function runs(usual: number): { readonly numRuns: number } {
+  const wanted = Number(process.env["QUIPU_PROPERTY_RUNS"] ?? usual);
+  return { numRuns: Number.isSafeInteger(wanted) && wanted > 0 ? wanted : usual };
+}
+
+const afterMs = fc.oneof(
+  { weight: 6, arbitrary: fc.integer({ min: -3, max: 30 }) },
+  { weight: 1, arbitrary: fc.constantFrom(0, 600, 2500) },
+);
+
+/** Commands repeat now and then: retries of once and session commands must meet their entries. */
+export function schedule(command: fc.Arbitrary<Command> = tameCommand): fc.Arbitrary<Step[]> {
+  const commands = fc
+    .tuple(fc.array(command, { maxLength: 7 }), fc.array(fc.tuple(fc.nat(6), fc.nat(6)), { maxLength: 3 }))
+    .map(([drawn, repeats]) => {
+      const all = [...drawn];
+      for (const [from, to] of repeats) {
+        const repeated = drawn[from];
+        if (repeated !== undefined) all.splice(Math.min(to, all.length), 0, repeated);
+      }
+      return all;
+    });
+  return fc.array(fc.record({ afterMs, commands }), { minLength: 1, maxLength: 8 });
+}
+
+/** Commands as they lie in the record, with the places they came from: folding puts an add beside its run. */
+export interface BuiltRecord {
+  readonly record: Uint8Array;
+  readonly order: readonly { readonly command: Command; readonly from: number }[];
+}
+
+/** `fold: false` ends every run at once, so that each add is a command of its own. */
+export function buildRecord(
+  commands: readonly Command[],
+  options: { readonly number: number; readonly stampMs: number; readonly fold?: boolean; readonly incarnation?: number },
+): BuiltRecord {
+  const builder = new RecordBuilder();
+  const places: number[][] = [];
+  for (const [from, command] of commands.entries()) {
+    const at =
+      command.type === "add"
+        ? builder.add(command.database, command.key, 0, command.key.length, command.delta)
+        : builder.command(command);
+    (places[at] ??= []).push(from);
+    if (options.fold === false) builder.endRuns();
+  }
+  const order = places.flat().map((from) => ({ command: commands[from] as Command, from }));
+  const id = { node: 7, incarnation: options.incarnation ?? 1, number: options.number };
+  return { record: builder.finish(id, options.stampMs), order };
+}
+
+/** What became of a record's commands, one outcome per operation of a run: in the order of the record. */
+export function applyRecord(machine: CounterMachine, position: Lsn, record: Uint8Array): OutcomeValue[] | "duplicate" | "void" {
+  const admission = machine.beginRecord(position, record);
+  if (admission !== "apply") return admission;
+  const outcomes: OutcomeValue[] = [];
+  while (machine.remainingCommands > 0) {
+    if (machine.applyNext() === 1) {
+      outcomes.push(machine.outcome);
+      continue;
+    }
+    const { run } = machine;
+    for (let index = 0; index < run.count; index++) {
+      outcomes.push(
+        index < run.admitted
+          ? { type: "integer", value: plainInt64(BigInt(run.first) + BigInt(index) * BigInt(run.delta)) }
+          : { type: "error", code: run.rejection },
+      );
+    }
+  }
+  machine.endRecord();
+  return outcomes;
+}
+
+const plainInt64 = (value: bigint): number | bigint => (Number.isSafeInteger(Number(value)) ? Number(value) : value);
+
+/** One machine fed record after record by one writer. */
+export class Feed {
+  readonly machine: CounterMachine;
+  number = 0;
+  position: Lsn = lsn(0);
+
+  constructor(machine: CounterMachine = new CounterMachine()) {
+    this.machine = machine;
+  }
+
+  /** Outcomes in the order of `commands`, whatever was folded. */
+  apply(commands: readonly Command[], stampMs: number, fold = true): OutcomeValue[] {
+    const built = buildRecord(commands, { number: ++this.number, stampMs, fold });
+    const inOrder = this.applyBuilt(built.record);
+    const outcomes: OutcomeValue[] = [];
+    for (const [at, { from }] of built.order.entries()) outcomes[from] = inOrder[at] as OutcomeValue;
+    return outcomes;
+  }
+
+  /** Outcomes in the order of the record. */
+  applyBuilt(record: Uint8Array): OutcomeValue[] {
+    this.position = lsn(this.position + 1 + (this.position % 2)); // Log sequence numbers need not be dense.
+    const outcomes = applyRecord(this.machine, this.position, record);
+    if (typeof outcomes === "string") throw new Error(`record ${this.number} was ${outcomes}`);
+    return outcomes;
+  }
+}
+
+const databases: readonly number[] = [0, 3, 5];
+
+/** Every read over every key and database there can be. */
+export const everyRead: readonly ReadOperation[] = databases.flatMap((database): ReadOperation[] => [
+  { type: "databaseSize", database },
+  { type: "randomKey", database, choice: 3_000_000_019 },
+  ...["*", "?", "{a}*", "[b-e]", "\\e"].map((pattern) => ({ type: "keys" as const, database, pattern: bytesOf(pattern) })),
+  { type: "getMany", database, keys: keyNames.map(bytesOf) },
+  { type: "exists", database, keys: [...keyNames, "a", "z"].map(bytesOf) },
+  ...[...keyNames, "z"].map(bytesOf).flatMap((key): ReadOperation[] => [
+    { type: "get", database, key },
+    { type: "typeOf", database, key },
+    { type: "describe", database, key },
+    { type: "versionOf", database, key },
+    ...(["ms", "s"] as const).flatMap((unit): ReadOperation[] => [
+      { type: "timeToLive", database, key, unit, absolute: false },
+      { type: "timeToLive", database, key, unit, absolute: true },
+    ]),
+  ]),
+]);
