@@ -1,2 +1,8 @@
 /** The TypeScript SDK: sessions, batches, exact counts through reconnects. */
-export {};
+export { type ErrorCode, type Outcome, QuipuError } from "@quipu/core";
+export type { CompareAndSetResult } from "./batch.ts";
+export { type Client, connect } from "./client.ts";
+export type { Counter } from "./counter.ts";
+export type { Endpoint } from "./endpoints.ts";
+export { batchesInFlightMax, type ClientOptions, keyBytesMax, operationsPerBatchMax } from "./options.ts";
+export type { ClientPorts, ClientSocket, ConnectSocket, SocketEvents } from "./ports.ts";
