@@ -1,0 +1,43 @@
+/**
+ * Limits of the state machine (promise P9). They decide outcomes, so they must be equal on all replicas of a shard.
+ */
+
+export interface MachineLimits {
+  /** Live keys, all databases together. One more: OVERLOADED. */
+  readonly keysMax: number;
+  /** Longest key in bytes: KEY_TOO_LARGE beyond it. */
+  readonly keyBytesMax: number;
+  /** Longest value in bytes: VALUE_TOO_LARGE beyond it. */
+  readonly valueBytesMax: number;
+  /** Live idempotency entries. */
+  readonly idempotencyEntriesMax: number;
+  /** Longest idempotency key in bytes. */
+  readonly idempotencyIdBytesMax: number;
+  /** How far ahead of log time the birth of an idempotency key may lie: it prolongs the life of the entry. */
+  readonly idempotencyBornAheadMaxMs: number;
+  /** Live sessions. */
+  readonly sessionsMax: number;
+  readonly sessionIdBytesMax: number;
+  /** How far ahead a session's expiry may lie. */
+  readonly sessionLifetimeMaxMs: number;
+  /** Replies that one session may leave open. */
+  readonly sessionRepliesMax: number;
+  /** Nodes that ever wrote. */
+  readonly writersMax: number;
+}
+
+const hourMs = 3_600_000;
+
+export const defaultLimits: MachineLimits = {
+  keysMax: 20_000_000, // About 2 GB of memory with short keys: where a shard should long have been split.
+  keyBytesMax: 65_535, // What the key table can hold; a longer key is a mistake.
+  valueBytesMax: 1024 * 1024, // Values are counters and small strings (DESIGN §4.4).
+  idempotencyEntriesMax: 20_000_000, // A day of 230 keyed requests a second.
+  idempotencyIdBytesMax: 255, // As long as the Idempotency-Key header that payment services accept.
+  idempotencyBornAheadMaxMs: 24 * hourMs, // More than any clock is wrong by; less than a memory leak.
+  sessionsMax: 100_000, // One per client process, a week each.
+  sessionIdBytesMax: 255,
+  sessionLifetimeMaxMs: 7 * 24 * hourMs,
+  sessionRepliesMax: 1_024, // Batches in flight from one client; more would be no pipelining but a leak.
+  writersMax: 65_536, // Nodes are numbered by the cell, not by clients.
+};

@@ -1,0 +1,251 @@
+/**
+ * The replicated state machine: records in, outcomes out. Deterministic and total: whatever the bytes, every replica
+ * comes to the same state and the same answers.
+ *
+ * A record is applied command by command, so that its writer can answer each caller as it goes:
+ * beginRecord, applyNext until remainingCommands is 0, endRecord. Replay uses apply.
+ */
+import { type Int64, invariant, type Lsn, QuipuError } from "@quipu/core";
+import { nextDueMs, removeDue } from "./apply-expiry.ts";
+import { applyEncodedOnce } from "./apply-once.ts";
+import { applyOperation } from "./apply-operation.ts";
+import { applyEncodedRun } from "./apply-run.ts";
+import { applySession } from "./apply-session.ts";
+import { applyTransaction } from "./apply-transaction.ts";
+import { ByteReader, DecodeError } from "./bytes.ts";
+import {
+  dirtyCountOf,
+  finishLoad,
+  type FrozenChanges,
+  FrozenSet,
+  loadEntry,
+  snapshotEntries,
+  stateHashOf,
+  type StoreEntry,
+} from "./checkpoint.ts";
+import { readCommand } from "./codec.ts";
+import { defaultLimits, type MachineLimits } from "./limits.ts";
+import type { CounterMutation } from "./mutation.ts";
+import { opcodeOnce, opcodeRun } from "./opcodes.ts";
+import type { ReadOperation } from "./operations.ts";
+import { type OutcomeValue, RunOutcome } from "./outcome.ts";
+import { failure, nil } from "./outcomes.ts";
+import { evaluateRead } from "./reads.ts";
+import { RecordHeader } from "./record.ts";
+import { State } from "./state.ts";
+import type { Admission } from "./writers.ts";
+
+/** What applyNext returns: where the outcome is. */
+export const commandWasRun = 0;
+export const commandHasOutcome = 1;
+
+/** Limits must be equal on all replicas: they decide outcomes. */
+export interface MachineOptions extends Partial<MachineLimits> {
+  /** Of the hash tables, unknown to clients. Influences speed only. */
+  readonly seed?: number;
+  /** Tests only. */
+  readonly mutation?: CounterMutation;
+}
+
+export interface MachineStatistics {
+  readonly keys: number;
+  readonly keysWithExpiry: number;
+  readonly expiredKeys: number;
+  readonly sessions: number;
+  readonly idempotencyEntries: number;
+  readonly writers: number;
+}
+
+export class CounterMachine {
+  readonly #state: State;
+  readonly #reader = new ByteReader();
+  readonly #header = new RecordHeader();
+  #remaining = 0;
+  #inRecord = false;
+  /** The rest of the record cannot be read: where its commands begin is not known. */
+  #broken = false;
+  #appliedLsn = 0 as Lsn;
+  #frozen: FrozenSet | undefined;
+  #loadedEntries = 0;
+  #metaLoaded = false;
+  readonly run: RunOutcome = new RunOutcome();
+  /** Of the command applied last, if applyNext said so. */
+  outcome: OutcomeValue = nil;
+
+  constructor(options: MachineOptions = {}) {
+    const { seed = 0, mutation, ...limits } = options;
+    this.#state = new State({ ...defaultLimits, ...limits }, seed, mutation);
+  }
+
+  get remainingCommands(): number {
+    return this.#remaining;
+  }
+
+  get logTimeMs(): number {
+    return this.#state.logTimeMs;
+  }
+
+  /** The last record that was looked at, whether it was applied, a duplicate or void. */
+  get appliedLsn(): Lsn {
+    return this.#appliedLsn;
+  }
+
+  /** When something expires next, Infinity if nothing does. */
+  get nextDueMs(): number {
+    return nextDueMs(this.#state);
+  }
+
+  get statistics(): MachineStatistics {
+    const { counters, sessions, idempotency, writers, expiredKeys } = this.#state;
+    return {
+      keys: counters.size,
+      keysWithExpiry: counters.expiry.size,
+      expiredKeys,
+      sessions: sessions.size,
+      idempotencyEntries: idempotency.size,
+      writers: writers.size,
+    };
+  }
+
+  /** 0 if that life of the node has no record yet, or is not the present one. */
+  lastNumber(node: number, incarnation: number): number {
+    return this.#state.writers.lastNumber(node, incarnation);
+  }
+
+  /**
+   * "duplicate": that record was applied before. "void": a gap, a superseded life, or a header that we do not
+   * understand. Both change nothing. After "apply", log time is set, what is due is gone, and applyNext follows.
+   */
+  beginRecord(position: Lsn, record: Uint8Array): Admission {
+    invariant(!this.#inRecord, `record ${position} begins inside another`);
+    invariant(position > this.#appliedLsn, `position went back: ${this.#appliedLsn} -> ${position}`);
+    this.#appliedLsn = position;
+    this.#reader.reset(record);
+    if (!this.#header.read(this.#reader)) return "void";
+    const state = this.#state;
+    const admission = state.writers.admit(this.#header);
+    if (admission !== "apply") return admission;
+    state.lsn = position;
+    state.index = 0;
+    if (this.#header.stampMs > state.logTimeMs) state.logTimeMs = this.#header.stampMs;
+    if (nextDueMs(state) <= state.logTimeMs) removeDue(state);
+    this.#remaining = this.#header.commandCount;
+    this.#inRecord = true;
+    this.#broken = false;
+    return "apply";
+  }
+
+  /** Applies the next command: {@link commandWasRun} or {@link commandHasOutcome}. */
+  applyNext(): 0 | 1 {
+    invariant(this.#remaining > 0, "no command left in the record");
+    this.#remaining--;
+    if (!this.#broken) {
+      try {
+        return this.#applyEncoded();
+      } catch (error) {
+        if (!(error instanceof DecodeError)) throw error;
+        this.#broken = true;
+      }
+    }
+    this.#state.index++;
+    this.outcome = failure("INVALID_ARGUMENT");
+    return commandHasOutcome;
+  }
+
+  #applyEncoded(): 0 | 1 {
+    const reader = this.#reader;
+    const start = reader.position;
+    const opcode = reader.u8();
+    if (opcode === opcodeRun) {
+      applyEncodedRun(this.#state, reader, this.run);
+      return commandWasRun;
+    }
+    if (opcode === opcodeOnce) {
+      this.outcome = applyEncodedOnce(this.#state, reader);
+      return commandHasOutcome;
+    }
+    reader.reset(reader.source, start, reader.end);
+    const command = readCommand(reader);
+    invariant(command.type !== "once", "a once read as an object");
+    if (command.type === "session") this.outcome = applySession(this.#state, command);
+    else if (command.type === "transaction") this.outcome = applyTransaction(this.#state, command);
+    else this.outcome = applyOperation(this.#state, command);
+    return commandHasOutcome;
+  }
+
+  endRecord(): void {
+    invariant(this.#inRecord && this.#remaining === 0, `record ended with ${this.#remaining} commands left`);
+    this.#inRecord = false;
+  }
+
+  /** The whole record, outcomes dropped. */
+  apply(position: Lsn, record: Uint8Array): Admission {
+    const admission = this.beginRecord(position, record);
+    if (admission !== "apply") return admission;
+    while (this.#remaining > 0) this.applyNext();
+    this.endRecord();
+    return admission;
+  }
+
+  /** Reads at this place: between records, or between the commands of one. Log time is that of the last record. */
+  read(operation: ReadOperation): OutcomeValue {
+    return evaluateRead(this.#state, operation);
+  }
+
+  /** GET without objects: -1 if absent, else a handle for valueOf, valid until the next change. */
+  find(database: number, bytes: Uint8Array, start: number, end: number): number {
+    return this.#state.counters.find(database, bytes, start, end);
+  }
+
+  /** A byte string is the stored one: not to be changed. */
+  valueOf(handle: number): Int64 | Uint8Array {
+    return this.#state.counters.value(handle);
+  }
+
+  /** 16 hexadecimal digits; equal on replicas at the same position, whatever order entries came in. */
+  stateHash(): string {
+    return stateHashOf(this.#state);
+  }
+
+  /** All entries in key order. Nothing may be applied while this is read. */
+  snapshot(): Generator<StoreEntry, void> {
+    invariant(!this.#inRecord, "snapshot inside a record");
+    return snapshotEntries(this.#state, this.#appliedLsn);
+  }
+
+  /**
+   * Puts one entry of a snapshot or of the state store into a machine that has applied nothing; in any order.
+   * Throws QuipuError STORE_CORRUPT for one that does not decode.
+   */
+  loadEntry(key: Uint8Array, value: Uint8Array): void {
+    const position = loadEntry(this.#state, this.#reader, key, value);
+    this.#loadedEntries++;
+    if (position === undefined) return;
+    this.#appliedLsn = position;
+    this.#state.lsn = position;
+    this.#metaLoaded = true;
+  }
+
+  /** `from`: "store" if the entries came out of this machine's own state store, so nothing is dirty. */
+  finishLoad(from: "store" | "snapshot" = "store"): void {
+    if (this.#loadedEntries > 0 && !this.#metaLoaded) {
+      throw new QuipuError("STORE_CORRUPT", `${this.#loadedEntries} entries, but none that says at which position`);
+    }
+    finishLoad(this.#state, from === "store");
+  }
+
+  /** Entries changed since the last freeze; an upper bound. */
+  get dirtyCount(): number {
+    return dirtyCountOf(this.#state);
+  }
+
+  /** Freezes the entries changed since the last freeze, as of now. One freeze at a time: release it first. */
+  freezeChanges(): FrozenChanges {
+    invariant(!this.#inRecord, "frozen inside a record");
+    invariant(this.#frozen === undefined, "frozen twice");
+    this.#frozen = new FrozenSet(this.#state, this.#appliedLsn, () => {
+      this.#frozen = undefined;
+    });
+    return this.#frozen;
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * The runs of the open batch that further adds may fold into, by key: open addressing over typed arrays.
+ *
+ * Ending all runs is one increment of a generation number: places of older generations count as empty.
+ */
+import type { Int64 } from "@quipu/core";
+import { KeyHasher, shortKeyBytesMax } from "./hash.ts";
+
+const firstPlaces = 2_048;
+
+// The eight words of a place: half a cache line.
+const fieldGeneration = 0;
+const fieldHash = 1;
+/** Length of the key << 16 | database. */
+const fieldShape = 2;
+/** Where the words of the key begin in the pool. */
+const fieldKey = 3;
+const fieldCount = 4;
+/** Where the run begins in the record. */
+const fieldOffset = 5;
+const fieldCommand = 6;
+const fieldBits = 3;
+
+export class OpenRuns {
+  readonly #hasher: KeyHasher;
+  #generation = 1;
+  /** Places of this generation in use: at most half. */
+  #used = 0;
+  #placeMask = firstPlaces - 1;
+  #places = new Int32Array(firstPlaces << fieldBits);
+  #deltas: Int64[] = new Array<Int64>(firstPlaces).fill(0);
+  #pool = new Int32Array(firstPlaces * 4);
+  #poolLength = 0;
+  /** What find looked at last. */
+  #place = 0;
+  #hash = 0;
+  #shape = 0;
+
+  constructor(seed: number) {
+    this.#hasher = new KeyHasher(seed);
+  }
+
+  /** Ends every run. */
+  end(): void {
+    if (this.#used === 0) return;
+    this.#generation = (this.#generation + 1) | 0;
+    this.#used = 0;
+    this.#poolLength = 0;
+  }
+
+  /** The place of the open run of this key, or -1; then {@link OpenRuns.open} may open one there. */
+  find(database: number, bytes: Uint8Array, start: number, end: number): number {
+    const length = end - start;
+    const hash = this.#hasher.hash(database, bytes, start, end);
+    const shape = (length << 16) | database;
+    this.#hash = hash;
+    this.#shape = shape;
+    if (length > shortKeyBytesMax) {
+      this.#place = -1; // Too rare to fold.
+      return -1;
+    }
+    const places = this.#places;
+    let place = hash & this.#placeMask;
+    for (;;) {
+      const at = place << fieldBits;
+      if (places[at + fieldGeneration] !== this.#generation) break;
+      if (places[at + fieldHash] === hash && places[at + fieldShape] === shape && this.#keyEquals(at, length)) {
+        this.#place = place;
+        return place;
+      }
+      place = (place + 1) & this.#placeMask;
+    }
+    this.#place = place;
+    return -1;
+  }
+
+  delta(place: number): Int64 {
+    return this.#deltas[place] as Int64;
+  }
+
+  offset(place: number): number {
+    return this.#places[(place << fieldBits) + fieldOffset] as number;
+  }
+
+  command(place: number): number {
+    return this.#places[(place << fieldBits) + fieldCommand] as number;
+  }
+
+  /** One add more in the run; returns how many there are now. */
+  raise(place: number): number {
+    const at = (place << fieldBits) + fieldCount;
+    const count = (this.#places[at] as number) + 1;
+    this.#places[at] = count;
+    return count;
+  }
+
+  /** Opens a run of one for the key that find just looked for, in place of an older run of that key. */
+  open(delta: Int64, offset: number, command: number): void {
+    if (this.#place < 0) return;
+    const at = this.#place << fieldBits;
+    const places = this.#places;
+    this.#deltas[this.#place] = delta;
+    places[at + fieldCount] = 1;
+    places[at + fieldOffset] = offset;
+    places[at + fieldCommand] = command;
+    if (places[at + fieldGeneration] === this.#generation) return;
+    places[at + fieldGeneration] = this.#generation;
+    places[at + fieldHash] = this.#hash;
+    places[at + fieldShape] = this.#shape;
+    places[at + fieldKey] = this.#poolLength;
+    this.#storeKey(((this.#shape >>> 16) + 3) >>> 2);
+    this.#used++;
+    if (this.#used * 2 > this.#placeMask) this.#grow();
+  }
+
+  #keyEquals(at: number, length: number): boolean {
+    const words = this.#hasher.words;
+    const key = this.#places[at + fieldKey] as number;
+    const count = (length + 3) >>> 2;
+    for (let index = 0; index < count; index++) {
+      if (this.#pool[key + index] !== words[index]) return false;
+    }
+    return true;
+  }
+
+  #storeKey(count: number): void {
+    if (this.#poolLength + count > this.#pool.length) {
+      const pool = new Int32Array(Math.max(this.#pool.length * 2, this.#poolLength + count));
+      pool.set(this.#pool);
+      this.#pool = pool;
+    }
+    for (let index = 0; index < count; index++) this.#pool[this.#poolLength++] = this.#hasher.words[index] as number;
+  }
+
+  #grow(): void {
+    const old = this.#places;
+    const oldDeltas = this.#deltas;
+    const placeCount = (this.#placeMask + 1) * 2;
+    this.#placeMask = placeCount - 1;
+    this.#places = new Int32Array(placeCount << fieldBits);
+    this.#deltas = new Array<Int64>(placeCount).fill(0);
+    for (let from = 0; from < old.length; from += 1 << fieldBits) {
+      if (old[from + fieldGeneration] !== this.#generation) continue;
+      let place = (old[from + fieldHash] as number) & this.#placeMask;
+      while (this.#places[(place << fieldBits) + fieldGeneration] === this.#generation) {
+        place = (place + 1) & this.#placeMask;
+      }
+      this.#places.set(old.subarray(from, from + (1 << fieldBits)), place << fieldBits);
+      this.#deltas[place] = oldDeltas[from >>> fieldBits] as Int64;
+    }
+  }
+}

@@ -1,0 +1,38 @@
+/** Everything that the appliers of commands share: the tables, log time, and where in the log we are. */
+import type { Lsn } from "@quipu/core";
+import { ByteWriter } from "./bytes.ts";
+import { CounterStore } from "./counter-store.ts";
+import { HashSum } from "./hash.ts";
+import { IdempotencyStore } from "./idempotency-store.ts";
+import type { MachineLimits } from "./limits.ts";
+import type { CounterMutation } from "./mutation.ts";
+import { SessionStore } from "./session-store.ts";
+import { Writers } from "./writers.ts";
+
+export class State {
+  readonly limits: MachineLimits;
+  readonly mutation: CounterMutation | undefined;
+  /** Entries that change one by one; writers and log time are hashed when the state hash is asked for. */
+  readonly sum: HashSum = new HashSum();
+  readonly counters: CounterStore;
+  readonly idempotency: IdempotencyStore;
+  readonly sessions: SessionStore;
+  readonly writers: Writers;
+  /** Never decreases. */
+  logTimeMs = 0;
+  /** The record being applied, or applied last. */
+  lsn: Lsn = 0 as Lsn;
+  /** Index in the record of the operation being applied; 0 before the first. */
+  index = 0;
+  expiredKeys = 0;
+
+  constructor(limits: MachineLimits, seed: number, mutation: CounterMutation | undefined) {
+    this.limits = limits;
+    this.mutation = mutation;
+    const writer = new ByteWriter(1_024);
+    this.counters = new CounterStore(seed, writer, this.sum);
+    this.idempotency = new IdempotencyStore(seed, writer, this.sum);
+    this.sessions = new SessionStore(seed, writer, this.sum);
+    this.writers = new Writers(limits.writersMax, mutation);
+  }
+}
