@@ -11,3 +11,12 @@ export type {
   Tail,
   VirtualLog,
 } from "./loglet.ts";
+export { localEngine } from "./engines/local.ts";
+export { memoryEngine } from "./engines/memory.ts";
+export {
+  type Completion,
+  WriteAheadLog,
+  type WriteAheadLogLimits,
+  writeAheadLogLimits,
+  type WriteAheadLogOptions,
+} from "./write-ahead-log/write-ahead-log.ts";

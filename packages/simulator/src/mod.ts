@@ -1,2 +1,8 @@
 /** Deterministic simulation of the replica on a faulty disk and clock. */
-export {};
+export {
+  type CrashKeeps,
+  type DiskFault,
+  type DiskOperation,
+  SimulatedDisk,
+  type SimulatedDiskOptions,
+} from "./disk.ts";
