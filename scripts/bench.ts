@@ -72,7 +72,11 @@ async function benchmarkIncrements(): Promise<void> {
   for (const depth of [1, 16, 64]) {
     for (const spreadOver of [[], ["-r", "100000"]]) {
       const load = ["-t", "incr", "-c", "50", "-P", String(depth), "-n", requests(depth), ...spreadOver];
-      const summary = await interleaved(pairs, () => rate(quipuPort, load), () => rate(redisPort, load));
+      const summary = await interleaved(
+        pairs,
+        () => rate(quipuPort, load),
+        () => rate(redisPort, load),
+      );
       row(`INCR -P ${depth} ${spreadOver.length > 0 ? "100,000 keys" : "one key"}`, summary, targets[depth] ?? "");
     }
   }
@@ -82,20 +86,37 @@ async function benchmarkReads(): Promise<void> {
   heading("redis-benchmark -t get -c 50", "redis");
   for (const depth of [1, 16, 64]) {
     const load = ["-t", "get", "-c", "50", "-P", String(depth), "-n", requests(depth)];
-    row(`GET -P ${depth}`, await interleaved(pairs, () => rate(quipuPort, load), () => rate(redisPort, load)), "0.7");
+    row(
+      `GET -P ${depth}`,
+      await interleaved(
+        pairs,
+        () => rate(quipuPort, load),
+        () => rate(redisPort, load),
+      ),
+      "0.7",
+    );
   }
 }
 
 async function benchmarkBounds(): Promise<void> {
   heading("Bounded counters", "ours, not bounded");
   const keys = 100_000;
-  await fill(quipuPort, keys, (index) => `Q.BOUND bounded:${String(index).padStart(12, "0")} MIN 0 MAX 1000000000000\r\n`, 3);
+  await fill(
+    quipuPort,
+    keys,
+    (index) => `Q.BOUND bounded:${String(index).padStart(12, "0")} MIN 0 MAX 1000000000000\r\n`,
+    3,
+  );
   for (const spreadOver of [1, keys]) {
     const load = (prefix: string): string[] => {
       const key = spreadOver === 1 ? `${prefix}:000000000000` : `${prefix}:__rand_int__`;
       return ["-c", "50", "-P", "16", "-r", String(keys), "-n", requests(16), "INCR", key];
     };
-    const summary = await interleaved(pairs, () => rate(quipuPort, load("bounded")), () => rate(quipuPort, load("unlimit")));
+    const summary = await interleaved(
+      pairs,
+      () => rate(quipuPort, load("bounded")),
+      () => rate(quipuPort, load("unlimit")),
+    );
     row(`INCR -P 16, ${spreadOver} key(s)`, summary, "0.9");
   }
 }
@@ -104,7 +125,11 @@ async function benchmarkOnce(): Promise<void> {
   heading("Idempotency keys", "ours, plain INCR");
   const common = ["-c", "50", "-P", "16", "-r", "999999999999", "-n", String(Math.round(300_000 * scale))];
   const once = [...common, "Q.ONCE", "id:__rand_int__", "INCR", "once-counter"];
-  const summary = await interleaved(pairs, () => rate(quipuPort, once), () => rate(quipuPort, [...common, "INCR", "plain-counter"]));
+  const summary = await interleaved(
+    pairs,
+    () => rate(quipuPort, once),
+    () => rate(quipuPort, [...common, "INCR", "plain-counter"]),
+  );
   row("Q.ONCE, distinct keys, -P 16", summary, "0.4");
 }
 
@@ -119,9 +144,22 @@ const clientLoad = fileURLToPath(new URL("./bench/client-load.ts", import.meta.u
 
 async function client(kind: "ioredis" | "sdk", port: number, callers: number, keys: number): Promise<ClientResult> {
   const { stdout } = await promisify(execFile)(process.execPath, [
-    "--conditions=@quipu/source", "--import", "tsx", clientLoad,
-    "--client", kind, "--port", String(port), "--callers", String(callers), "--keys", String(keys),
-    "--seconds", String(2 * scale), "--prefix", `${kind}${callers}x${keys}`,
+    "--conditions=@quipu/source",
+    "--import",
+    "tsx",
+    clientLoad,
+    "--client",
+    kind,
+    "--port",
+    String(port),
+    "--callers",
+    String(callers),
+    "--keys",
+    String(keys),
+    "--seconds",
+    String(2 * scale),
+    "--prefix",
+    `${kind}${callers}x${keys}`,
   ]);
   const result = JSON.parse(stdout) as ClientResult;
   if (!result.exact) throw new Error(`${kind} on port ${port}: the counters do not equal the acknowledged increments`);
@@ -135,15 +173,35 @@ async function benchmarkClients(): Promise<void> {
       const load = async (kind: "ioredis" | "sdk", port: number): Promise<number> =>
         (await client(kind, port, callers, keys)).requestsPerSecond;
       const where = `${callers} callers, ${keys} counter(s)`;
-      row(`ioredis on ours / ioredis on redis, ${where}`, await interleaved(pairs, () => load("ioredis", quipuPort), () => load("ioredis", redisPort)), "1.0");
-      row(`SDK with sessions / ioredis on ours, ${where}`, await interleaved(pairs, () => load("sdk", quipuPort), () => load("ioredis", quipuPort)), "0.7");
+      row(
+        `ioredis on ours / ioredis on redis, ${where}`,
+        await interleaved(
+          pairs,
+          () => load("ioredis", quipuPort),
+          () => load("ioredis", redisPort),
+        ),
+        "1.0",
+      );
+      row(
+        `SDK with sessions / ioredis on ours, ${where}`,
+        await interleaved(
+          pairs,
+          () => load("sdk", quipuPort),
+          () => load("ioredis", quipuPort),
+        ),
+        "0.7",
+      );
     }
   }
 }
 
 async function benchmarkLatency(): Promise<void> {
   print("\n### One caller\n\n| client | p50 ms: median (range) | p99 ms | target p50 |\n|---|--:|--:|--:|");
-  for (const [kind, server] of [["sdk", quipu], ["ioredis", quipu], ["ioredis", redis]] as const) {
+  for (const [kind, server] of [
+    ["sdk", quipu],
+    ["ioredis", quipu],
+    ["ioredis", redis],
+  ] as const) {
     const results: ClientResult[] = [];
     for (let pair = 0; pair < pairs; pair++) results.push(await client(kind, server.port, 1, 1));
     const p50 = spread(results.map((result) => result.p50Ms));
@@ -178,9 +236,13 @@ async function benchmarkSizes(): Promise<void> {
   const report = await measureSizes(17_579);
   const growth = report.millionCountersMegabytes - report.emptyMegabytes;
   print("\n### Sizes and restart\n\n| what | seen | target |\n|---|--:|--:|");
-  print(`| RSS with 1,000,000 counters (16-byte keys) − RSS empty | ${growth.toFixed(0)} MB (${report.emptyMegabytes.toFixed(0)} → ${report.millionCountersMegabytes.toFixed(0)}) | ≤ 200 MB |`);
+  print(
+    `| RSS with 1,000,000 counters (16-byte keys) − RSS empty | ${growth.toFixed(0)} MB (${report.emptyMegabytes.toFixed(0)} → ${report.millionCountersMegabytes.toFixed(0)}) | ≤ 200 MB |`,
+  );
   print(`| bytes per idempotency entry (16-byte key) | ${report.bytesPerIdempotencyEntry.toFixed(0)} | – |`);
-  print(`| start after kill -9, 1,000,000 counters + ${report.logSuffixMegabytes.toFixed(0)} MB of log | ${report.restartSeconds.toFixed(2)} s | < 5 s |`);
+  print(
+    `| start after kill -9, 1,000,000 counters + ${report.logSuffixMegabytes.toFixed(0)} MB of log | ${report.restartSeconds.toFixed(2)} s | < 5 s |`,
+  );
   print(`| checkpoint of 1,000,000 counters | ${report.checkpoint} | longest slice ≤ 10 ms |`);
 }
 

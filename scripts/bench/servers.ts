@@ -25,7 +25,18 @@ export async function startQuipu(
   const dataDirectory = options.dataDirectory ?? (await mkdtemp(join(tmpdir(), "quipu-bench-")));
   const child = spawn(
     process.execPath,
-    [cli, "start", "--data", dataDirectory, "--resp-port", String(port), "--http-port", String(port + 1), "--log-level", "warn"],
+    [
+      cli,
+      "start",
+      "--data",
+      dataDirectory,
+      "--resp-port",
+      String(port),
+      "--http-port",
+      String(port + 1),
+      "--log-level",
+      "warn",
+    ],
     { stdio: ["ignore", "ignore", "inherit"], env: { ...process.env, ...options.environment } },
   );
   return running("quipu", child, port, dataDirectory);
@@ -35,7 +46,20 @@ export async function startRedis(port: number): Promise<BenchServer> {
   const dataDirectory = await mkdtemp(join(tmpdir(), "redis-bench-"));
   const child = spawn(
     "redis-server",
-    ["--port", String(port), "--bind", "127.0.0.1", "--dir", dataDirectory, "--save", "", "--appendonly", "yes", "--appendfsync", "always"],
+    [
+      "--port",
+      String(port),
+      "--bind",
+      "127.0.0.1",
+      "--dir",
+      dataDirectory,
+      "--save",
+      "",
+      "--appendonly",
+      "yes",
+      "--appendfsync",
+      "always",
+    ],
     { stdio: "ignore" },
   );
   return running("redis", child, port, dataDirectory);

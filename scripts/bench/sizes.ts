@@ -23,12 +23,15 @@ export async function fill(
     if (text.startsWith("-")) error ??= text.slice(0, 200);
     wake?.();
   });
-  for (let sent = 0; sent < count; ) {
+  for (let sent = 0; sent < count;) {
     const until = Math.min(sent + pipelined, count);
     let text = "";
     for (; sent < until; sent++) text += command(sent);
     socket.write(text, "latin1");
-    while (lines < sent * linesPerReply && error === undefined) await new Promise<void>((resolve) => { wake = resolve; });
+    while (lines < sent * linesPerReply && error === undefined)
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
     if (error !== undefined) throw new Error(`the server answered: ${error}`);
   }
   socket.destroy();
@@ -63,7 +66,11 @@ export async function measureSizes(port: number): Promise<SizeReport> {
   const environment = { QUIPU_CHECKPOINT_INTERVAL_MS: "3600000", QUIPU_CHECKPOINT_ENTRIES: "100000000" };
   server = await startQuipu(port, { dataDirectory: server.dataDirectory, environment });
   const bytesPerRecordedAdd = 27;
-  await fill(port, Math.ceil(100e6 / bytesPerRecordedAdd), (index) => `INCR ${sixteenByteKey((index * 7_919) % 1_000_000)}\r\n`);
+  await fill(
+    port,
+    Math.ceil(100e6 / bytesPerRecordedAdd),
+    (index) => `INCR ${sixteenByteKey((index * 7_919) % 1_000_000)}\r\n`,
+  );
   const logSuffixMegabytes = await logMegabytes(port);
   await server.stop("SIGKILL", true);
   const startMs = performance.now();

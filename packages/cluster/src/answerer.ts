@@ -3,7 +3,13 @@
  * places between them, and the callers' own replies. The hot loop of the whole server.
  */
 import { type Int64, int64FromBigInt, invariant, type QuipuError } from "@quipu/core";
-import { commandWasRun, type CounterMachine, type OutcomeValue, type ReadOperation, type RunOutcome } from "@quipu/counters";
+import {
+  commandWasRun,
+  type CounterMachine,
+  type OutcomeValue,
+  type ReadOperation,
+  type RunOutcome,
+} from "@quipu/counters";
 import { type Batch, placeRead, placeRide, type RunResult } from "./batch.ts";
 import type { Caller } from "./caller.ts";
 

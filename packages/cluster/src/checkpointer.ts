@@ -67,7 +67,11 @@ export class Checkpointer {
     this.#checkpointedUpTo = options.machine.appliedLsn;
   }
 
-  get statistics(): { readonly checkpoints: number; readonly checkpointedUpTo: number; readonly longestSliceMs: number } {
+  get statistics(): {
+    readonly checkpoints: number;
+    readonly checkpointedUpTo: number;
+    readonly longestSliceMs: number;
+  } {
     return {
       checkpoints: this.#checkpoints,
       checkpointedUpTo: this.#checkpointedUpTo,

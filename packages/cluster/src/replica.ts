@@ -265,9 +265,15 @@ export class Replica implements ReplicaDoor {
 
   /** Sends as many batches on their way as there is room for. */
   #closeBatches(): void {
-    while (!this.#stopped) {
+    for (;;) {
       const batch = this.#full[0] ?? this.#open;
       if (batch.isEmpty) return;
+      if (this.#stopped) {
+        // Submitted after the end: refused, but still answered, and still in order.
+        this.#open = this.#takeSpare();
+        this.#refuse(batch, new QuipuError("SHUTTING_DOWN", "the server is stopping"));
+        continue;
+      }
       if (batch.logs && !this.#submitter.hasRoom) return;
       // A batch that logs nothing still waits behind those in flight: its callers' replies have an order.
       if (!batch.logs && this.#submitter.inFlight > 0) return;
@@ -343,7 +349,8 @@ export class Replica implements ReplicaDoor {
         const batch = this.#submitter.resolve(own);
         this.#finish(batch, () => this.#answerer.applyAndAnswer(batch));
       }
-    } else if (own !== undefined && this.machine.isSuperseded(this.#identity.node, this.#identity.incarnation)) {
+    }
+    if (this.machine.currentIncarnation(this.#identity.node) > this.#identity.incarnation) {
       throw new InvariantViolation(
         `another process writes as node ${this.#identity.node} with an incarnation above ${this.#identity.incarnation}`,
       );

@@ -40,13 +40,7 @@ export class Submitter {
   #retryTimer: (() => void) | undefined;
   #closed = false;
 
-  constructor(
-    log: VirtualLog,
-    clock: Clock,
-    identity: WriterIdentity,
-    limits: ReplicaLimits,
-    hooks: SubmitterHooks,
-  ) {
+  constructor(log: VirtualLog, clock: Clock, identity: WriterIdentity, limits: ReplicaLimits, hooks: SubmitterHooks) {
     this.#log = log;
     this.#clock = clock;
     this.#identity = identity;
@@ -60,11 +54,7 @@ export class Submitter {
 
   /** True if {@link submit} may be called. */
   get hasRoom(): boolean {
-    return (
-      !this.#closed &&
-      this.#failure === undefined &&
-      this.#unresolved.length < this.#limits.recordsInFlightMax
-    );
+    return !this.#closed && this.#failure === undefined && this.#unresolved.length < this.#limits.recordsInFlightMax;
   }
 
   /** Finishes the batch's record and appends it. */
