@@ -1,6 +1,7 @@
 /** What an idempotency key is to HTTP: its form, the time it may bear, and its scope. */
 import { createHash } from "node:crypto";
 import { QuipuError } from "@quipu/core";
+import { timeOfUuid7 } from "./resp/uuid7.ts";
 
 /** How long a reply is kept for retries (DESIGN §4.5). */
 export const idempotencyRetentionMs: number = 24 * 60 * 60 * 1000;
@@ -8,12 +9,10 @@ export const idempotencyRetentionMs: number = 24 * 60 * 60 * 1000;
 /** As long as the largest that popular HTTP interfaces accept. */
 const idempotencyKeyCharactersMax = 255;
 
-const uuidV7 = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;
-
-/** The time in a UUID of version 7 (RFC 9562 §5.7) in ms since the epoch, or null for any other key. */
+/** The time in a UUID of version 7 in ms since the epoch, or null for any other key. */
 export function bornAtMsOf(key: string): number | null {
-  const match = uuidV7.exec(key);
-  return match === null ? null : Number.parseInt(`${match[1]}${match[2]}`, 16);
+  const bytes = new TextEncoder().encode(key);
+  return timeOfUuid7(bytes, 0, bytes.length);
 }
 
 /**

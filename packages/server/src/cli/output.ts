@@ -1,0 +1,13 @@
+/** Output that all commands share: a table for people or JSON for scripts. */
+import { Option } from "commander";
+
+export const outputForms = ["table", "json"] as const;
+export type OutputForm = (typeof outputForms)[number];
+
+export function outputOption(): Option {
+  return new Option("--output <FORM>", "table for people, json for scripts").choices(outputForms).default("table");
+}
+
+export function printResult(form: OutputForm, document: unknown, table: () => string): void {
+  process.stdout.write(`${form === "json" ? JSON.stringify(document, null, 2) : table()}\n`);
+}

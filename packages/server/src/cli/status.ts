@@ -1,0 +1,71 @@
+/** `quipu status`: what a server says about itself. */
+import { Command } from "commander";
+import type { NodeStatus } from "../node-status.ts";
+import { defaultEndpoint, fetchStatus } from "./endpoint.ts";
+import { outputOption, type OutputForm, printResult } from "./output.ts";
+import { formatCount, formatPairs } from "./terminal/table.ts";
+
+export function statusCommand(): Command {
+  return new Command("status")
+    .description("show what a server says about itself")
+    .option("--endpoint <URL>", "the server's HTTP address", defaultEndpoint)
+    .addOption(outputOption())
+    .addHelpText(
+      "after",
+      `
+Where the server asks for a token, set QUIPU_TOKEN.
+Exit code 1 where no server answers.
+
+Examples:
+  quipu status
+  quipu status --endpoint http://10.0.0.5:7380 --output json`,
+    )
+    .action(async (options: { readonly endpoint: string; readonly output: OutputForm }) => {
+      const status = await fetchStatus(options.endpoint, process.env);
+      printResult(options.output, status, () => describe(status));
+    });
+}
+
+function describe(status: NodeStatus): string {
+  const { resp, http } = status.endpoints;
+  const shard = status.shards[0];
+  const chain = status.chain.map(
+    (link) => `${link.engine} from ${link.base}${link.end === null ? "" : ` to ${link.end}`}`,
+  );
+  const pairs: (readonly [string, string])[] = [
+    ["node", `${status.node}, incarnation ${status.incarnation}, version ${status.version}`],
+    ["state", status.overloaded ? "overloaded: changes are refused" : status.ready ? "ready" : "not ready"],
+    ["up", duration(status.uptimeSeconds)],
+    ["RESP", `${resp.host}:${resp.port}`],
+    ["HTTP", `${http.host}:${http.port}`],
+    ["log", chain.join(", ")],
+  ];
+  if (shard !== undefined) {
+    pairs.push(
+      ["applied", `${shard.appliedPosition} (tail ${shard.tailPosition}, checkpoint ${shard.checkpointedPosition})`],
+      ["log time", new Date(Number(shard.logTimeMs)).toISOString()],
+      ["keys", `${formatCount(shard.keys)} (${formatCount(shard.keysWithExpiry)} expire)`],
+      ["sessions", formatCount(shard.sessions)],
+      ["idempotency", `${formatCount(shard.idempotencyEntries)} entries`],
+      ["waiting", `${formatCount(shard.queuedCommands)} commands, ${formatCount(shard.queuedBytes)} bytes`],
+      ["state hash", shard.stateHash],
+    );
+  }
+  return formatPairs(pairs);
+}
+
+function duration(seconds: number): string {
+  const whole = Math.floor(seconds);
+  const parts = [
+    [Math.floor(whole / 86_400), "d"],
+    [Math.floor(whole / 3600) % 24, "h"],
+    [Math.floor(whole / 60) % 60, "min"],
+    [whole % 60, "s"],
+  ] as const;
+  const first = parts.findIndex(([value]) => value > 0);
+  return parts
+    .slice(first < 0 ? 3 : first)
+    .slice(0, 2)
+    .map(([value, unit]) => `${value} ${unit}`)
+    .join(" ");
+}

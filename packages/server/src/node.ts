@@ -1,0 +1,192 @@
+/**
+ * A node: disk, log, state and doors wired together (DESIGN §3). Opened from the bottom up, closed from the top down.
+ *
+ * disk → write-ahead log → local loglet → virtual log ─┐
+ *                         state store → machine ───────┴→ replica → RESP and HTTP doors
+ */
+import { Checkpointer, defaultReplicaLimits, loadMachine, Replica, type WriterIdentity } from "@quipu/cluster";
+import { CounterMachine, defaultLimits } from "@quipu/counters";
+import type { VirtualLog } from "@quipu/log";
+import { Authenticator } from "./authenticator.ts";
+import { Closers } from "./closers.ts";
+import type { Configuration } from "./config/settings.ts";
+import { type DataDirectory, holdDataDirectory } from "./data-directory.ts";
+import { startHttpDoor } from "./http/http-door.ts";
+import type { Log } from "./log.ts";
+import { Metrics } from "./metrics.ts";
+import { raiseIncarnation } from "./node-identity.ts";
+import { openNodeLog } from "./node-log.ts";
+import type { ListenAddress, NodeStatus, ShardStatus } from "./node-status.ts";
+import { CryptoRandom } from "./ports/crypto-random.ts";
+import { NodeClock } from "./ports/node-clock.ts";
+import { NodeDisk } from "./ports/node-disk.ts";
+import { startRespDoor } from "./resp/door.ts";
+import { version } from "./version.ts";
+
+export interface NodeOptions {
+  readonly configuration: Configuration;
+  readonly log: Log;
+  /**
+   * The disk failed or an invariant is broken: memory and disk may differ. The owner ends the process without
+   * closing the node, and starts it again.
+   */
+  readonly onFatal: (error: unknown) => void;
+}
+
+export interface NodeEndpoints {
+  readonly resp: ListenAddress;
+  readonly http: ListenAddress;
+}
+
+export interface QuipuNode {
+  readonly dataDirectory: string;
+  readonly endpoints: NodeEndpoints;
+  status(): NodeStatus;
+  /** Stops the doors, answers what is under way, writes a last checkpoint, lets go of the data directory. */
+  close(): Promise<void>;
+}
+
+/** Rejects with a QuipuError that says what is in the way; nothing stays open then. */
+export async function openNode(options: NodeOptions): Promise<QuipuNode> {
+  const closers = new Closers();
+  try {
+    return await open(options, closers);
+  } catch (error) {
+    await closers.closeAll().catch((failure: unknown) => {
+      options.log.error({ error: String(failure) }, "could not close everything after a failed start");
+    });
+    throw error;
+  }
+}
+
+/** The parts below the doors. */
+interface Core {
+  readonly data: DataDirectory;
+  readonly log: VirtualLog;
+  readonly identity: WriterIdentity;
+  readonly machine: CounterMachine;
+  readonly replica: Replica;
+  readonly checkpointer: Checkpointer;
+}
+
+async function open(options: NodeOptions, closers: Closers): Promise<QuipuNode> {
+  const { configuration, log } = options;
+  const startedMs = performance.now();
+  const metrics = new Metrics();
+  const core = await openCore(options, metrics, closers);
+  log.info(
+    { position: core.machine.appliedLsn, keys: core.machine.statistics.keys, ms: since(startedMs) },
+    "the state is loaded and the log is replayed",
+  );
+  let isReady = false;
+  // Filled in when the doors know their ports.
+  let endpoints: NodeEndpoints = { resp: { host: "", port: 0 }, http: { host: "", port: 0 } };
+  const status = (): NodeStatus => nodeStatus(core, endpoints, isReady, startedMs);
+  metrics.watch(status);
+  const shared = { replica: core.replica, authenticator: new Authenticator(configuration.tokens), log };
+  const resp = await startRespDoor({
+    ...shared,
+    clock: new NodeClock(),
+    random: new CryptoRandom(),
+    bind: configuration.bind,
+    port: configuration.respPort,
+    options: { allowFlush: configuration.allowFlush, version },
+  });
+  closers.add("the RESP door", () => resp.close());
+  const http = await startHttpDoor({ ...shared, status, metrics }, configuration.bind, configuration.httpPort);
+  closers.add("the HTTP door", () => http.close());
+  endpoints = {
+    resp: { host: configuration.bind, port: resp.port },
+    http: { host: configuration.bind, port: http.port },
+  };
+  isReady = true;
+  return {
+    dataDirectory: core.data.path,
+    endpoints,
+    status,
+    close: async () => {
+      isReady = false;
+      await closers.closeAll();
+      log.info({}, "stopped; everything acknowledged is on disk");
+    },
+  };
+}
+
+async function openCore(options: NodeOptions, metrics: Metrics, closers: Closers): Promise<Core> {
+  const { configuration, onFatal } = options;
+  const clock = new NodeClock();
+  // First: LevelDB's lock keeps a second process away from everything else in the directory.
+  const data = await holdDataDirectory(configuration.dataDirectory);
+  closers.add("the data directory", () => data.release());
+  const disk = new NodeDisk(data.path, { onSync: (durationMs) => metrics.observeSync(durationMs) });
+  const { log, metadata } = await openNodeLog({ disk, clock, onFatal, closers });
+  const machine = new CounterMachine();
+  await loadMachine(data.store, machine);
+  const identity = await raiseIncarnation(metadata);
+  const replica = new Replica({ log, machine, clock, identity, onFatal });
+  closers.add("the replica", () => replica.close());
+  await replica.start();
+  const checkpointer = new Checkpointer({ store: data.store, machine, log, clock, onFatal });
+  checkpointer.start();
+  closers.add("the checkpointer", () => finishCheckpoints(checkpointer, options.log));
+  closers.add("what is under way", () => replica.drain());
+  return { data, log, identity, machine, replica, checkpointer };
+}
+
+/** A last checkpoint makes the next start short. Should it fail, nothing is lost: the log still holds it all. */
+async function finishCheckpoints(checkpointer: Checkpointer, log: Log): Promise<void> {
+  await checkpointer.stop();
+  try {
+    await checkpointer.checkpoint();
+  } catch (error) {
+    log.warn({ error: String(error) }, "no last checkpoint; the next start replays the log instead");
+  }
+}
+
+function nodeStatus(core: Core, endpoints: NodeEndpoints, isReady: boolean, startedMs: number): NodeStatus {
+  const { segments } = core.log.chain();
+  return {
+    version,
+    node: core.identity.node,
+    incarnation: core.identity.incarnation,
+    uptimeSeconds: since(startedMs) / 1000,
+    ready: isReady,
+    overloaded: core.replica.overloaded,
+    endpoints,
+    engine: segments.at(-1)?.engine ?? "none",
+    chain: segments.map(({ base, engine, end }) => ({
+      base: String(base),
+      engine,
+      end: end === undefined ? null : String(end),
+    })),
+    shards: [shardStatus(core)],
+    limits: { ...defaultLimits, ...defaultReplicaLimits },
+  };
+}
+
+function shardStatus({ log, machine, replica, checkpointer }: Core): ShardStatus {
+  const { keys, keysWithExpiry, sessions, idempotencyEntries, expiredKeys } = machine.statistics;
+  return {
+    shard: 0,
+    appliedPosition: String(machine.appliedLsn),
+    tailPosition: String(log.tailNow()?.tail ?? replica.nextPosition),
+    checkpointedPosition: String(checkpointer.statistics.checkpointedUpTo),
+    logTimeMs: String(machine.logTimeMs),
+    keys,
+    keysWithExpiry,
+    sessions,
+    idempotencyEntries,
+    expiredKeys,
+    stateHash: machine.stateHash(),
+    dirtyEntries: machine.dirtyCount,
+    queuedCommands: replica.statistics.queuedItems,
+    queuedBytes: replica.statistics.queuedBytes,
+    recordsApplied: replica.statistics.recordsApplied,
+    checkpoints: checkpointer.statistics.checkpoints,
+    longestCheckpointSliceMs: checkpointer.statistics.longestSliceMs,
+  };
+}
+
+function since(startedMs: number): number {
+  return Math.round(performance.now() - startedMs);
+}
