@@ -6,3 +6,8 @@ export {
   SimulatedDisk,
   type SimulatedDiskOptions,
 } from "./disk.ts";
+export {
+  type KeyValueCrashKeeps,
+  SimulatedKeyValueStore,
+  type SimulatedKeyValueStoreOptions,
+} from "./key-value-store.ts";
