@@ -39,7 +39,12 @@ export class Model {
     state.position = `${lsn}-0`;
     state.logTimeMs = Math.max(state.logTimeMs, stampMs);
     this.#removeExpired();
-    return commands.map((command) => this.#command(command));
+    return commands.map((command) => {
+      const reply = this.#command(command);
+      // Indexes do not depend on what came of a command.
+      this.#index += operationCount(command);
+      return reply;
+    });
   }
 
   read(operation: ReadOperation): Expected {
@@ -64,12 +69,13 @@ export class Model {
       case "session":
         return this.#session(command);
       default:
-        return this.#operation(command);
+        return this.#operation(command, 0);
     }
   }
 
-  #operation(operation: Operation): Expected {
-    this.state.position = `${this.#lsn}-${++this.#index}`;
+  /** `place`: from 0, among the operations of its command. */
+  #operation(operation: Operation, place: number): Expected {
+    this.state.position = `${this.#lsn}-${this.#index + place + 1}`;
     return isRead(operation) ? answerRead(this.state, operation) : applyWrite(this.state, operation);
   }
 
@@ -78,7 +84,7 @@ export class Model {
       ({ database, key, version }) => this.state.version(database, textOf(key)) === `${version.lsn}-${version.index}`,
     );
     if (!intact) return nil;
-    return array(...operations.map((operation) => this.#operation(operation)));
+    return array(...operations.map((operation, place) => this.#operation(operation, place)));
   }
 
   #onceCommand(command: OnceCommand): Expected {
@@ -110,8 +116,8 @@ export class Model {
     if (seen !== undefined) return array(text(seen.position), integer(1), seen.outcomes);
     session.lowestOpen = Math.max(session.lowestOpen, command.lowestOpen);
     for (const number of [...session.replies.keys()]) if (number < session.lowestOpen) session.replies.delete(number);
-    const outcomes = array(...command.operations.map((operation) => this.#operation(operation)));
-    const position = `${this.#lsn}-${this.#index}`;
+    const position = `${this.#lsn}-${this.#index + 1}`; // Of its first operation.
+    const outcomes = array(...command.operations.map((operation, place) => this.#operation(operation, place)));
     session.replies.set(command.number, { position, outcomes });
     return array(text(position), integer(0), outcomes);
   }
@@ -125,8 +131,13 @@ function isRead(operation: Operation): operation is ReadOperation {
   return readTypes.has(operation.type);
 }
 
+function operationCount(command: Command): number {
+  if (command.type === "once") return operationCount(command.command);
+  return "operations" in command ? command.operations.length : 1;
+}
+
 function lowestSlot(command: Operation | TransactionCommand): number {
-  const keys = command.type === "transaction" ? [...command.watches.map((watch) => watch.key), ...command.operations.flatMap(keysOf)] : keysOf(command);
+  const keys = command.type === "transaction" ? command.operations.flatMap(keysOf) : keysOf(command);
   return keys.length === 0 ? 0 : Math.min(...keys.map((key) => slotOf(textOf(key))));
 }
 
