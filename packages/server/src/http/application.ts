@@ -90,7 +90,7 @@ async function registerOpenApi(application: HttpApplication, authenticator: Auth
     transform: (route) => {
       const transformed = jsonSchemaTransform(route);
       // The router's form of "a key, then :add".
-      return { ...transformed, url: transformed.url.replace(":key(.+)::add", "{key}:add") };
+      return { ...transformed, url: transformed.url.replace(":key(.+)::add", "{key}::add") };
     },
     transformObject: jsonSchemaTransformObject,
   });
