@@ -150,6 +150,16 @@ describe("batching", () => {
     expect(server.store.breaches).toEqual([]);
   });
 
+  test("the order of calls is kept through a loss", async () => {
+    let batch = 0;
+    server.fault = () => (++batch === 1 ? "drop-before" : "none");
+    const client = await open();
+    const count = operationsPerBatchMax * (batchesInFlightMax + 2);
+    const values = await Promise.all(Array.from({ length: count }, () => client.counter("a").add()));
+    expect(values).toEqual(Array.from({ length: count }, (_, index) => BigInt(index + 1)));
+    expect(server.drops).toBe(1);
+  });
+
   test("more operations than allowed are refused, definite; the others are not disturbed", async () => {
     const client = await open({ operationsOpenMax: 100 });
     const adds = Array.from({ length: 150 }, () => client.counter("a").add());
@@ -234,6 +244,54 @@ describe("errors of a whole batch", () => {
     let batch = 0;
     server.fault = () => (++batch === 1 ? "drop-after" : "error:NOAUTH Authentication required.");
     await expect(client.counter("a").add()).rejects.toMatchObject({ code: "UNAUTHENTICATED", outcome: "unknown" });
+  });
+});
+
+describe("INDOUBT", () => {
+  test("is repeated under the same number; what comes after it cannot be definite", async () => {
+    const client = await open({ backoffFirstMs: 0, backoffMaxMs: 0 });
+    let batch = 0;
+    server.fault = () => (++batch === 1 ? "applied:INDOUBT gave up" : "error:SESSIONEXPIRED too late");
+    await expect(client.counter("a").add()).rejects.toMatchObject({ code: "SESSION_EXPIRED", outcome: "unknown" });
+    expect(server.store.values.get("a")).toBe(1n);
+    expect(batches().map((command) => command.slice(1, 4))[0]).toEqual(
+      batches().map((command) => command.slice(1, 4))[1],
+    );
+  });
+
+  test("past the deadline: unknown", async () => {
+    const clock = new ManualClock();
+    const client = await open({ requestTimeoutMs: 1000, backoffFirstMs: 5000, backoffMaxMs: 5000, ports: { clock } });
+    server.fault = () => "error:INDOUBT gave up";
+    const failed = expect(client.counter("a").add()).rejects.toMatchObject({
+      code: "CONNECTION_LOST",
+      outcome: "unknown",
+    });
+    await server.until(() => server.batches === 1);
+    clock.advance(1000);
+    await failed;
+  });
+});
+
+describe("hostile or foreign servers", () => {
+  test("a reply that fits no batch ends the connection; the batch is asked for again", async () => {
+    const client = await open({ backoffFirstMs: 0, backoffMaxMs: 0 });
+    server.garble = 3;
+    expect(await client.counter("a").add()).toBe(1n);
+    expect(server.store.replayed).toBe(3);
+    expect(server.connections).toBe(4);
+  });
+
+  test("operations wait through a time without a session", async () => {
+    const client = await open({ backoffFirstMs: 0, backoffMaxMs: 0, sessionTtlMs: 1000 });
+    await client.counter("a").add();
+    server.store.nowMs += 1000;
+    server.refuseSessions = "OVERLOADED no room for sessions";
+    const add = client.counter("a").add();
+    const refusals = (): number => server.commands.filter((command) => command[0] === "Q.SESSION").length;
+    await server.until(() => refusals() >= 3);
+    server.refuseSessions = undefined;
+    expect(await add).toBe(2n);
   });
 });
 

@@ -25,6 +25,8 @@ export class FakeServer {
   /** Refuses the handshake with this error text. */
   refuse: string | undefined = undefined;
   refuseSessions: string | undefined = undefined;
+  /** So many of the next batches are applied and answered with nonsense. */
+  garble = 0;
   readonly commands: string[][] = [];
   connections = 0;
   drops = 0;
@@ -170,7 +172,10 @@ export class FakeServer {
       writer.error(fault.slice("applied:".length));
       return "none";
     }
-    if (typeof reply === "string") writer.error(reply);
+    if (this.garble > 0) {
+      this.garble--;
+      writer.simpleString("nonsense");
+    } else if (typeof reply === "string") writer.error(reply);
     else {
       writer.arrayHeader(3);
       writer.bulkText(reply.position);
