@@ -98,6 +98,7 @@ export class FakeServer {
       this.#changed();
     });
     socket.on("data", (chunk: Buffer) => {
+      if (ending !== "no") return;
       parser.feed(chunk);
       while (ending !== "at once" && parser.next() === "command") {
         const args: string[] = [];
