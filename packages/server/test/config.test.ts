@@ -1,9 +1,10 @@
 /** Configuration: precedence, refusals with reasons, tokens, public binds. */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { QuipuError } from "@quipu/core";
 import { expect, test } from "vitest";
 import { isLoopback, loadConfiguration } from "../src/config/load.ts";
+import { reservedNames, settingNames } from "../src/config/settings.ts";
 import { temporaryDirectory } from "./temporary.ts";
 
 const root = temporaryDirectory();
@@ -111,4 +112,12 @@ test("a public bind needs a token", () => {
   for (const name of ["127.0.0.1.example.org", "1127.0.0.1", "localhost.example.org"]) {
     expect(isLoopback(name), name).toBe(false);
   }
+});
+
+test("docs/configuration.md lists every setting, and no other", () => {
+  const page = readFileSync(path.resolve(import.meta.dirname, "../../../docs/configuration.md"), "utf8");
+  const table = page.slice(page.indexOf("| setting |"), page.indexOf("`peers`"));
+  const listed = [...table.matchAll(/^\| `([a-z-]+)` \|/gm)].map((match) => match[1]);
+  expect(listed.sort()).toEqual([...settingNames].sort());
+  for (const name of reservedNames) expect(page).toContain(`\`${name}\``);
 });
