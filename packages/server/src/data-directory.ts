@@ -7,7 +7,7 @@
  *     metadata/  chains of the log, identity of the node
  *     lock       who holds the directory, for the message to whoever comes second; no lock by itself
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import path from "node:path";
 import { QuipuError } from "@quipu/core";
@@ -35,7 +35,8 @@ export interface DataDirectory {
 export async function holdDataDirectory(directory: string): Promise<DataDirectory> {
   const absolute = path.resolve(directory);
   try {
-    mkdirSync(absolute, { recursive: true, mode: 0o700 });
+    const firstMade = mkdirSync(absolute, { recursive: true, mode: 0o700 });
+    if (firstMade !== undefined) syncNames(path.dirname(firstMade));
   } catch (error) {
     throw unusable(absolute, error);
   }
@@ -55,6 +56,16 @@ export async function holdDataDirectory(directory: string): Promise<DataDirector
       await store.close();
     },
   };
+}
+
+/** Makes the name of a directory just made durable: else a power cut could take it with all that is in it. */
+function syncNames(parent: string): void {
+  const descriptor = openSync(parent, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 async function openStore(directory: string): Promise<LevelStore> {
