@@ -2,6 +2,8 @@
 import { SeededRandom } from "@quipu/core";
 import { type Client, connect } from "@quipu/client";
 import { afterEach, describe, expect, test } from "vitest";
+import { addMany, checkExact } from "./exactness.ts";
+import { FaultyProxy } from "./faulty-proxy.ts";
 import { type Fault, FakeServer } from "./fake-server.ts";
 import { ManualClock } from "./manual-clock.ts";
 
@@ -16,46 +18,6 @@ afterEach(async () => {
   client = undefined;
   server = undefined;
 });
-
-/** `count` turns of the event loop, so that callers spread over batches. */
-async function turns(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
-}
-
-interface Expected {
-  readonly totals: Map<string, bigint>;
-  readonly ones: bigint[];
-}
-
-/** Callers that add one after another: 1 to `visits`, random amounts to the rest. */
-async function addMany(on: Client, seed: number, callers: number, addsEach: number): Promise<Expected> {
-  const totals = new Map<string, bigint>();
-  const ones: bigint[] = [];
-  await Promise.all(
-    Array.from({ length: callers }, async (_, caller) => {
-      const random = new SeededRandom(seed * 1000 + caller);
-      for (let add = 0; add < addsEach; add++) {
-        if (random.chance(1, 2)) ones.push(await on.counter("visits").add());
-        else {
-          const key = `counter:${random.below(5)}`;
-          const delta = BigInt(random.below(2000) - 1000);
-          totals.set(key, (totals.get(key) ?? 0n) + delta);
-          await on.counter(key).add(delta);
-        }
-        await turns(random.below(3));
-      }
-    }),
-  );
-  return { totals, ones };
-}
-
-function checkExact(on: FakeServer, expected: Expected): void {
-  expect(on.store.breaches).toEqual([]);
-  for (const [key, total] of expected.totals) expect(on.store.values.get(key)).toBe(total);
-  // Each of the adds of 1 saw its own value: none was applied twice, none was answered without being applied.
-  const inOrder = expected.ones.toSorted((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-  expect(inOrder).toEqual(inOrder.map((_, index) => BigInt(index + 1)));
-}
 
 describe("exact through faults", () => {
   const faults: readonly Fault[] = [
@@ -76,9 +38,31 @@ describe("exact through faults", () => {
     server.fault = () => (random.chance(2, 3) ? (faults[random.below(faults.length)] as Fault) : "none");
     client = await connect(server.url, impatient);
     const expected = await addMany(client, seed, 12, 60);
-    checkExact(server, expected);
+    server.fault = () => "none";
+    await checkExact(client, expected);
+    expect(server.store.breaches).toEqual([]);
     expect(server.drops).toBeGreaterThan(100);
     expect(server.store.replayed).toBeGreaterThan(50);
+  });
+
+  test.each([1, 2])("seed %i: connections lost with requests and replies unsent, torn or lost", async (seed) => {
+    server = new FakeServer();
+    await server.start();
+    const proxy = new FaultyProxy(server.port, new SeededRandom(seed));
+    await proxy.start();
+    try {
+      client = await connect(proxy.url, impatient);
+      proxy.faults = { chance: 1, of: 6 };
+      const expected = await addMany(client, seed, 12, 60);
+      proxy.faults = { chance: 0, of: 1 };
+      await checkExact(client, expected);
+      expect(server.store.breaches).toEqual([]);
+      expect(proxy.requestsLost).toBeGreaterThan(20);
+      expect(proxy.repliesLost).toBeGreaterThan(20);
+      expect(server.store.replayed).toBeGreaterThan(20);
+    } finally {
+      await proxy.stop();
+    }
   });
 
   test("the connection drops a thousand times after applying and before replying", async () => {
