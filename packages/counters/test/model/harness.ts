@@ -2,10 +2,10 @@
 import { type Lsn, lsn } from "@quipu/core";
 import fc from "fast-check";
 import { CounterMachine } from "../../src/machine.ts";
-import type { Command, ReadOperation } from "../../src/operations.ts";
+import type { Command, Operation, Position, ReadOperation } from "../../src/operations.ts";
 import type { OutcomeValue, RunOutcome } from "../../src/outcome.ts";
 import { RecordBuilder } from "../../src/record.ts";
-import { bytesOf, keyNames, tameCommand } from "./arbitraries.ts";
+import { bytesOf, keyNames, tameCommand, textOf } from "./arbitraries.ts";
 
 /** A record as generated: how far the clock moves before it, and its commands in the order they came in. */
 export interface Step {
@@ -37,6 +37,31 @@ export function schedule(command: fc.Arbitrary<Command> = tameCommand): fc.Arbit
       return all;
     });
   return fc.array(fc.record({ afterMs, commands }), { minLength: 1, maxLength: 8 });
+}
+
+/**
+ * Half of the versions that commands expect become the present ones, as if a client had read them just before:
+ * drawn versions alone would hardly ever be met.
+ */
+export function withPresentVersions(commands: readonly Command[], machine: CounterMachine): Command[] {
+  const present = (database: number, key: Uint8Array, drawn: Position): Position => {
+    const reply = machine.read({ type: "versionOf", database, key });
+    if (drawn.index % 2 === 0 || reply.type !== "bytes") return drawn;
+    const [position, index] = textOf(reply.value).split("-").map(Number) as [number, number];
+    return { lsn: lsn(position), index };
+  };
+  const operation = (drawn: Operation): Operation =>
+    drawn.type === "compareAndSet" && drawn.expected.type === "version"
+      ? { ...drawn, expected: { type: "version", version: present(drawn.database, drawn.key, drawn.expected.version) } }
+      : drawn;
+  const command = <C extends Command>(drawn: C): C => {
+    if (drawn.type === "once") return { ...drawn, command: command(drawn.command) };
+    if (drawn.type === "session") return { ...drawn, operations: drawn.operations.map(operation) };
+    if (drawn.type !== "transaction") return operation(drawn as Operation) as C;
+    const watches = drawn.watches.map((watch) => ({ ...watch, version: present(watch.database, watch.key, watch.version) }));
+    return { ...drawn, watches, operations: drawn.operations.map(operation) };
+  };
+  return commands.map(command);
 }
 
 /** Commands as they lie in the record, with the places they came from: folding puts an add beside its run. */
@@ -130,7 +155,7 @@ export class Feed {
   }
 }
 
-const databases: readonly number[] = [0, 3, 5];
+const databases: readonly number[] = [0, 3];
 
 /** Every read of one key, for every key there can be. */
 export const readsOfKeys: readonly ReadOperation[] = databases.flatMap((database) =>
@@ -151,8 +176,7 @@ export const everyRead: readonly ReadOperation[] = [
   ...databases.flatMap((database): ReadOperation[] => [
     { type: "databaseSize", database },
     { type: "randomKey", database, choice: 3_000_000_019 },
-    { type: "keys", database, pattern: bytesOf("*") },
-    { type: "keys", database, pattern: bytesOf("{a}[b-c]") },
+    { type: "keys", database, pattern: bytesOf(database === 0 ? "*" : "{a}[b-c]") },
     { type: "scan", database, cursor: 3_300, count: 2, pattern: null },
     { type: "getMany", database, keys: keyNames.map(bytesOf) },
     { type: "exists", database, keys: [...keyNames, "a", "z"].map(bytesOf) },
