@@ -8,6 +8,7 @@
 import type { Clock, KeyValueBatch, KeyValueStore } from "@quipu/core";
 import type { CounterMachine, FrozenChanges } from "@quipu/counters";
 import type { VirtualLog } from "@quipu/log";
+import type { CheckpointerMutation } from "./mutation.ts";
 
 export interface CheckpointerOptions {
   readonly store: KeyValueStore;
@@ -16,6 +17,8 @@ export interface CheckpointerOptions {
   readonly clock: Clock;
   readonly onFatal: (error: unknown) => void;
   readonly settings?: Partial<CheckpointSettings>;
+  /** Tests only. */
+  readonly mutation?: CheckpointerMutation;
 }
 
 export interface CheckpointSettings {
@@ -48,6 +51,7 @@ export class Checkpointer {
   readonly #clock: Clock;
   readonly #onFatal: (error: unknown) => void;
   readonly #settings: CheckpointSettings;
+  readonly #mutation: CheckpointerMutation | undefined;
   #running: Promise<void> | undefined;
   #lastMs: number;
   #cancelTimer: (() => void) | undefined;
@@ -62,6 +66,7 @@ export class Checkpointer {
     this.#log = options.log;
     this.#clock = options.clock;
     this.#onFatal = options.onFatal;
+    this.#mutation = options.mutation;
     this.#settings = { ...defaultCheckpointSettings, ...options.settings };
     this.#lastMs = options.clock.monotonicMs();
     this.#checkpointedUpTo = options.machine.appliedLsn;
@@ -123,11 +128,12 @@ export class Checkpointer {
 
   async #write(): Promise<void> {
     if (this.#machine.appliedLsn === this.#checkpointedUpTo) return;
-    const batch = this.#store.batch();
+    const batch = this.#mutation === "position-not-atomic-with-state" ? this.#tornBatch() : this.#store.batch();
     const frozen = this.#machine.freezeChanges();
     const position = frozen.position;
     try {
       await this.#fill(frozen, batch);
+      if (this.#mutation === "trim-before-store-sync") await this.#log.trim(position);
       // Synced before the log is cut: the store is then the only place that holds what was cut.
       await batch.write({ sync: true });
     } finally {
@@ -136,6 +142,25 @@ export class Checkpointer {
     this.#checkpointedUpTo = position;
     this.#checkpoints += 1;
     await this.#log.trim(position);
+  }
+
+  /** Tests only: a batch whose position and record ids become durable before the entries that they stand for. */
+  #tornBatch(): KeyValueBatch {
+    const [entries, position] = [this.#store.batch(), this.#store.batch()];
+    const of = (key: Uint8Array): KeyValueBatch =>
+      key[0] === "m".charCodeAt(0) || key[0] === "w".charCodeAt(0) ? position : entries;
+    return {
+      put: (key, value) => of(key).put(key, value),
+      delete: (key) => of(key).delete(key),
+      write: async (options) => {
+        await position.write(options);
+        await entries.write(options);
+      },
+      abandon: async () => {
+        await position.abandon();
+        await entries.abandon();
+      },
+    };
   }
 
   async #fill(frozen: FrozenChanges, batch: KeyValueBatch): Promise<void> {

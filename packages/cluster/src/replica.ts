@@ -13,6 +13,7 @@ import { Batch, placeFailure, placeRead, placeRide } from "./batch.ts";
 import type { Caller, ReplicaDoor } from "./caller.ts";
 import { defaultReplicaLimits, type ReplicaLimits } from "./limits.ts";
 import { LogClock } from "./log-clock.ts";
+import type { ReplicaMutation } from "./mutation.ts";
 import { ReadQueue } from "./read-queue.ts";
 import { Submitter, type WriterIdentity } from "./submitter.ts";
 
@@ -25,6 +26,8 @@ export interface ReplicaOptions {
   readonly limits?: Partial<ReplicaLimits>;
   /** A broken invariant or a lost log: the owner ends the process. The replica has already stopped. */
   readonly onFatal: (error: unknown) => void;
+  /** Tests only. */
+  readonly mutation?: ReplicaMutation;
 }
 
 /** Batches kept for reuse: those in flight, one open, a few that were full. */
@@ -68,12 +71,16 @@ export class Replica implements ReplicaDoor {
     this.#limits = { ...defaultReplicaLimits, ...options.limits };
     this.#onFatal = options.onFatal;
     this.#logClock = new LogClock(options.clock, options.machine.logTimeMs);
-    this.#submitter = new Submitter(options.log, options.clock, options.identity, this.#limits, {
-      refused: (batch, error) => this.#refuse(batch, error),
-      ready: () => this.#closeBatches(),
-    });
+    const hooks = {
+      refused: (batch: Batch, error: QuipuError): void => this.#refuse(batch, error),
+      ready: (): void => this.#closeBatches(),
+    };
+    const { log, clock, identity, mutation } = options;
+    this.#submitter = new Submitter(log, clock, identity, this.#limits, hooks, mutation);
     this.#answerer = new Answerer(options.machine);
-    this.#reads = new ReadQueue(options.machine, () => options.log.tail());
+    this.#reads = new ReadQueue(options.machine, () =>
+      mutation === "read-ignores-tail" ? Promise.resolve({ tail: lsn(0) }) : log.tail(),
+    );
     this.#nextPosition = options.machine.appliedLsn + 1;
   }
 

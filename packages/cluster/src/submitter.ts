@@ -9,6 +9,7 @@ import { type Clock, invariant, QuipuError } from "@quipu/core";
 import type { VirtualLog } from "@quipu/log";
 import type { Batch } from "./batch.ts";
 import type { ReplicaLimits } from "./limits.ts";
+import type { ReplicaMutation } from "./mutation.ts";
 
 export interface WriterIdentity {
   /** This node, unique in the cell for ever. */
@@ -30,6 +31,7 @@ export class Submitter {
   readonly #identity: WriterIdentity;
   readonly #limits: ReplicaLimits;
   readonly #hooks: SubmitterHooks;
+  readonly #mutation: ReplicaMutation | undefined;
   /** Unresolved records in the order of their numbers, which are consecutive. */
   readonly #unresolved: Batch[] = [];
   #nextNumber = 1;
@@ -40,12 +42,20 @@ export class Submitter {
   #retryTimer: (() => void) | undefined;
   #closed = false;
 
-  constructor(log: VirtualLog, clock: Clock, identity: WriterIdentity, limits: ReplicaLimits, hooks: SubmitterHooks) {
+  constructor(
+    log: VirtualLog,
+    clock: Clock,
+    identity: WriterIdentity,
+    limits: ReplicaLimits,
+    hooks: SubmitterHooks,
+    mutation?: ReplicaMutation,
+  ) {
     this.#log = log;
     this.#clock = clock;
     this.#identity = identity;
     this.#limits = limits;
     this.#hooks = hooks;
+    this.#mutation = mutation;
   }
 
   get inFlight(): number {
@@ -128,10 +138,20 @@ export class Submitter {
     this.#retryTimer = this.#clock.setTimer(this.#limits.retryDelayMs, () => this.#repeat());
   }
 
+  /** Tests only: a repeat that its log cannot recognise as one. */
+  #renumber(): void {
+    for (const batch of this.#unresolved) {
+      batch.number = this.#nextNumber++;
+      batch.record = batch.record.slice();
+      new DataView(batch.record.buffer).setFloat64(12, batch.number, true);
+    }
+  }
+
   /** Go-back-N: every unresolved record again, in order, the same bytes under the same numbers. */
   #repeat(): void {
     this.#retryTimer = undefined;
     this.#failure = undefined;
+    if (this.#mutation === "resubmit-with-new-number") this.#renumber();
     for (const batch of this.#unresolved) this.#append(batch);
     this.#hooks.ready();
   }

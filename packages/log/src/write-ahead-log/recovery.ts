@@ -19,6 +19,7 @@ import {
   segmentNumber,
 } from "./format.ts";
 import { GroupTable, SegmentIndex } from "./group-table.ts";
+import type { LogMutation } from "./mutation.ts";
 import { corrupt, readFully, type Segment, segmentPath } from "./segment.ts";
 
 export interface Recovered {
@@ -51,6 +52,7 @@ class Recovery {
   readonly #disk: Disk;
   readonly #directory: string;
   readonly #frameBytesMax: number;
+  readonly #mutation: LogMutation | undefined;
   readonly #table: GroupTable = new GroupTable();
   readonly #segments: Segment[] = [];
   /** For each group of the oldest head: records below this index were in segments that are gone. */
@@ -61,7 +63,8 @@ class Recovery {
   #unusedIsZero = true;
   #buffer: ArrayBuffer = new ArrayBuffer(0);
 
-  constructor(disk: Disk, directory: string, frameBytesMax: number) {
+  constructor(disk: Disk, directory: string, frameBytesMax: number, mutation: LogMutation | undefined) {
+    this.#mutation = mutation;
     this.#disk = disk;
     this.#directory = directory;
     this.#frameBytesMax = frameBytesMax;
@@ -221,6 +224,7 @@ class Recovery {
     const words = new Int32Array(bytes.buffer, 0, bytes.length / 4);
     const end = position + paddedBytes(lengthBytes);
     if (end > bytes.length) throw corrupt(segment.path, position, "the frame is longer than the segment");
+    if (this.#mutation === "torn-tail-rule-in-mid-file") return { position, tornBytes: end - position };
     let torn = false;
     for (let at = position; at < end && !torn; at += sectorBytes) torn = sectorIsZero(words, at);
     if (!torn) throw corrupt(segment.path, position, "the frame's checksum does not match");
@@ -287,6 +291,11 @@ function sectorIsZero(words: Int32Array, position: number): boolean {
 }
 
 /** Reads the log in `directory`. Rejects with LOG_CORRUPT where it holds what no crash can leave. */
-export function recover(disk: Disk, directory: string, frameBytesMax: number): Promise<Recovered> {
-  return new Recovery(disk, directory, frameBytesMax).run();
+export function recover(
+  disk: Disk,
+  directory: string,
+  frameBytesMax: number,
+  mutation?: LogMutation,
+): Promise<Recovered> {
+  return new Recovery(disk, directory, frameBytesMax, mutation).run();
 }

@@ -4,6 +4,7 @@
  * is written, and a file with a segment's name always has its full size.
  */
 import { type Clock, type Disk, type DiskFile, invariant } from "@quipu/core";
+import type { LogMutation } from "./mutation.ts";
 import { isDiskFull, segmentPath, writeAllAndSync } from "./segment.ts";
 
 /** Synced piece by piece, so that a commit's own sync never waits behind a whole segment of zeros. */
@@ -27,6 +28,7 @@ export class SegmentPreparer {
   readonly #directory: string;
   readonly #segmentBytes: number;
   readonly #clock: Pick<Clock, "monotonicMs">;
+  readonly #mutation: LogMutation | undefined;
   #next: Promise<PreparedSegment | undefined> | undefined;
   #nextNumber: number;
   #fullSinceMs: number | undefined;
@@ -38,11 +40,13 @@ export class SegmentPreparer {
     clock: Pick<Clock, "monotonicMs">,
     nextNumber: number,
     ready: PreparedSegment | undefined,
+    mutation?: LogMutation,
   ) {
     this.#disk = disk;
     this.#directory = directory;
     this.#segmentBytes = segmentBytes;
     this.#clock = clock;
+    this.#mutation = mutation;
     this.#nextNumber = nextNumber;
     if (ready !== undefined) {
       invariant(ready.number === nextNumber, `prepared segment ${ready.number} where ${nextNumber} is next`);
@@ -98,7 +102,7 @@ export class SegmentPreparer {
       }
       const path = segmentPath(this.#directory, number);
       await this.#disk.rename(unfinished, path);
-      await this.#disk.syncDirectory(this.#directory);
+      if (this.#mutation !== "directory-not-synced") await this.#disk.syncDirectory(this.#directory);
       // Again by its name, which is what errors will say.
       await file.close();
       file = await this.#disk.open(path, { create: "no" });

@@ -8,6 +8,7 @@ import { type Clock, type Disk, type DiskFile, invariant, QuipuError, type Rando
 import { FrameBuilder } from "./frame-builder.ts";
 import { entryKind, frameKind } from "./format.ts";
 import { type GroupState, type GroupTable, SegmentIndex } from "./group-table.ts";
+import type { LogMutation } from "./mutation.ts";
 import { recover, type Recovered } from "./recovery.ts";
 import { ensureDirectory, type Segment, segmentPath, writeAllAndSync } from "./segment.ts";
 import { type PreparedSegment, SegmentPreparer } from "./segment-preparer.ts";
@@ -47,6 +48,8 @@ export interface WriteAheadLogOptions {
    * the state above is broken. Production ends the process; the next start reads what is there.
    */
   readonly onFatal: (error: unknown) => void;
+  /** Tests only. */
+  readonly mutation?: LogMutation;
 }
 
 /** Called exactly once, in queue order: without an error, the entry is durable. */
@@ -68,6 +71,7 @@ export class WriteAheadLog {
   readonly #random: Random;
   readonly #limits: WriteAheadLogLimits;
   readonly #onFatal: (error: unknown) => void;
+  readonly #mutation: LogMutation | undefined;
   readonly #table: GroupTable;
   readonly #preparer: SegmentPreparer;
   /** Oldest first; the last one is the active one. */
@@ -102,6 +106,7 @@ export class WriteAheadLog {
     this.#directory = options.directory;
     this.#random = options.random;
     this.#onFatal = options.onFatal;
+    this.#mutation = options.mutation;
     this.#limits = limits;
     this.#table = recovered.table;
     this.#preparer = preparer;
@@ -120,7 +125,7 @@ export class WriteAheadLog {
     checkLimits(limits);
     const { disk, directory } = options;
     await ensureDirectory(disk, directory);
-    const recovered = await recover(disk, directory, limits.frameBytesMax);
+    const recovered = await recover(disk, directory, limits.frameBytesMax, options.mutation);
     const preparer = await makePreparer(options, limits, recovered);
     const segments = [...recovered.segments];
     const active = segments.at(-1);
@@ -308,9 +313,24 @@ export class WriteAheadLog {
 
   async #write(frame: FrameBuilder, kind: number, segment: Segment): Promise<void> {
     const { bytes, checksum } = frame.close(kind, this.#frameNumber + 1, this.#frameChecksum, segment);
-    await writeAllAndSync(this.#file, segment.path, bytes, segment.endPosition);
+    if (this.#mutation === undefined) await writeAllAndSync(this.#file, segment.path, bytes, segment.endPosition);
+    else await this.#writeMutated(segment, bytes);
     this.#frameNumber++;
     this.#frameChecksum = checksum;
+  }
+
+  /** Tests only: what goes wrong where the rules of a commit are broken. */
+  async #writeMutated(segment: Segment, bytes: Uint8Array): Promise<void> {
+    if (this.#mutation === "acknowledge-before-sync") {
+      for (let at = 0; at < bytes.length; ) at += await this.#file.write(bytes.subarray(at), segment.endPosition + at);
+      return;
+    }
+    try {
+      await writeAllAndSync(this.#file, segment.path, bytes, segment.endPosition);
+    } catch (error) {
+      if (this.#mutation !== "fsync-error-retried") throw error;
+      await this.#file.sync();
+    }
   }
 
   /** The frame under way became durable at `position`: tables first, then everyone who waits, in order. */
@@ -460,7 +480,7 @@ async function makePreparer(
   limits: WriteAheadLogLimits,
   recovered: Recovered,
 ): Promise<SegmentPreparer> {
-  const { disk, directory, clock } = options;
+  const { disk, directory, clock, mutation } = options;
   const number = (recovered.segments.at(-1)?.number ?? 0) + 1;
   let ready: PreparedSegment | undefined;
   if (recovered.unused !== undefined) {
@@ -473,6 +493,6 @@ async function makePreparer(
       await disk.syncDirectory(directory);
     }
   }
-  return new SegmentPreparer(disk, directory, limits.segmentBytes, clock, number, ready);
+  return new SegmentPreparer(disk, directory, limits.segmentBytes, clock, number, ready, mutation);
 }
 
