@@ -20,3 +20,7 @@ export {
   writeAheadLogLimits,
   type WriteAheadLogOptions,
 } from "./write-ahead-log/write-ahead-log.ts";
+export { fileMetadataStore } from "./metadata/file-metadata-store.ts";
+export { memoryMetadataStore } from "./metadata/memory-metadata-store.ts";
+export { openVirtualLog, type VirtualLogOptions } from "./virtual-log/virtual-log.ts";
+export type { LogMutation } from "./write-ahead-log/mutation.ts";
