@@ -1,4 +1,4 @@
-/** The connection itself: PING, HELLO, AUTH, SELECT, RESET, QUIT, and Quipu's read mode is in quipu.ts. */
+/** The connection itself: PING, HELLO, AUTH, SELECT, RESET, QUIT. Quipu's read mode is in quipu.ts. */
 import { type CommandArguments, integerAt, int64At, keywordAt, textAt } from "../command-arguments.ts";
 import type { CommandEntry } from "../command.ts";
 import type { RespConnection } from "../connection-face.ts";
@@ -18,9 +18,11 @@ export function nameAt(args: CommandArguments, index: number, refusal: string = 
   return name;
 }
 
-/** The token is the password; the user name means nothing. */
-function authenticate(connection: RespConnection, token: string): void {
-  if (!connection.door.acceptsToken(token)) throw new Refusal(wrongPassText);
+/** The token is the password. With tokens any user name will do; without them there is only Redis' `default`. */
+function authenticate(connection: RespConnection, user: string, token: string): void {
+  const { door } = connection;
+  const isUserKnown = door.isAuthenticationRequired || user === "default";
+  if (!isUserKnown || !door.acceptsToken(token)) throw new Refusal(wrongPassText);
   connection.setAuthenticated(true);
 }
 
@@ -32,7 +34,7 @@ function auth(connection: RespConnection, args: CommandArguments, reply: RespWri
         "Are you sure your configuration is correct?",
     );
   }
-  authenticate(connection, textAt(args, args.length - 1));
+  authenticate(connection, args.length === 3 ? textAt(args, 1) : "default", textAt(args, args.length - 1));
   reply.simpleString("OK");
 }
 
@@ -43,12 +45,12 @@ function hello(connection: RespConnection, args: CommandArguments, reply: RespWr
     if (asked !== 2 && asked !== 3) throw new Refusal("NOPROTO unsupported protocol version");
     version = asked;
   }
-  let token: string | undefined;
+  let credentials: readonly [user: string, token: string] | undefined;
   let name: string | undefined;
   for (let index = 2; index < args.length; ) {
     const option = keywordAt(args, index);
     if (option === "AUTH" && index + 2 < args.length) {
-      token = textAt(args, index + 2);
+      credentials = [textAt(args, index + 1), textAt(args, index + 2)];
       index += 3;
     } else if (option === "SETNAME" && index + 1 < args.length) {
       name = nameAt(args, index + 1);
@@ -57,7 +59,7 @@ function hello(connection: RespConnection, args: CommandArguments, reply: RespWr
       throw new Refusal(`ERR Syntax error in HELLO option '${textAt(args, index)}'`);
     }
   }
-  if (token !== undefined) authenticate(connection, token);
+  if (credentials !== undefined) authenticate(connection, ...credentials);
   if (!connection.client.isAuthenticated) {
     throw new Refusal(
       "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> " +

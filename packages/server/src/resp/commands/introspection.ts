@@ -8,19 +8,24 @@ import type { RespConnection } from "../connection-face.ts";
 import { Refusal, syntaxError } from "../refusal.ts";
 import { keyIndexes } from "./once.ts";
 
-/** ACL categories follow from flags and group, as they do in Redis. */
+/** ACL categories follow from flags and group, as they do in Redis, in Redis' order. */
 function categoriesOf(entry: CommandEntry): readonly string[] {
-  const categories: string[] = [];
-  if (hasFlag(entry, "write")) categories.push("@write");
-  if (hasFlag(entry, "readonly")) categories.push("@read");
-  if (entry.group === "string") categories.push("@string");
-  else if (entry.group === "generic") categories.push("@keyspace");
-  else if (entry.group === "connection") categories.push("@connection");
-  else if (entry.group === "transactions") categories.push("@transaction");
-  else if (entry.group === "quipu") categories.push("@quipu");
-  if (hasFlag(entry, "admin")) categories.push("@admin", "@dangerous");
-  categories.push(hasFlag(entry, "fast") ? "@fast" : "@slow");
-  return categories;
+  const isAdmin = hasFlag(entry, "admin");
+  const candidates: readonly (readonly [category: string, applies: boolean])[] = [
+    ["@keyspace", entry.group === "generic"],
+    ["@read", hasFlag(entry, "readonly")],
+    ["@write", hasFlag(entry, "write")],
+    ["@string", entry.group === "string"],
+    ["@admin", isAdmin],
+    ["@fast", hasFlag(entry, "fast")],
+    ["@slow", !hasFlag(entry, "fast")],
+    ["@blocking", hasFlag(entry, "blocking")],
+    ["@dangerous", isAdmin],
+    ["@connection", entry.group === "connection"],
+    ["@transaction", entry.group === "transactions"],
+    ["@quipu", entry.group === "quipu"],
+  ];
+  return candidates.filter(([, applies]) => applies).map(([category]) => category);
 }
 
 function writeInfo(reply: RespWriter, entry: CommandEntry): void {
@@ -103,7 +108,7 @@ function info(table: CommandTable, args: CommandArguments, reply: RespWriter): v
   reply.arrayHeader(args.length - 2);
   for (let index = 2; index < args.length; index++) {
     const entry = table.findByName(textAt(args, index));
-    if (entry === undefined) reply.nullArray();
+    if (entry === undefined) reply.null();
     else writeInfo(reply, entry);
   }
 }

@@ -1,0 +1,95 @@
+/** A bare RESP client for tests: what goes over the wire is what the test says, byte for byte. */
+import { connect, type Socket } from "node:net";
+
+export class RawClient {
+  readonly socket: Socket;
+  #text = "";
+  #isClosed = false;
+  #changed: (() => void) | undefined;
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+    socket.setNoDelay(true);
+    socket.on("data", (chunk: Buffer) => {
+      this.#text += chunk.toString("latin1");
+      this.#changed?.();
+    });
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      this.#isClosed = true;
+      this.#changed?.();
+    });
+  }
+
+  static async open(port: number): Promise<RawClient> {
+    const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    await new Promise<void>((resolve, reject) => {
+      socket.once("connect", resolve);
+      socket.once("error", reject);
+    });
+    return new RawClient(socket);
+  }
+
+  send(text: string): void {
+    this.socket.write(text, "latin1");
+  }
+
+  /** Inline commands. */
+  lines(...commands: readonly string[]): void {
+    this.send(commands.map((command) => `${command}\r\n`).join(""));
+  }
+
+  get received(): string {
+    return this.#text;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Takes exactly as much as is expected, or what there is if it differs or the connection ends. */
+  async take(expected: string): Promise<string> {
+    await this.#until(() => this.#isClosed || this.#text.length >= expected.length || !expected.startsWith(this.#text));
+    const taken = this.#text.slice(0, expected.length);
+    this.#text = this.#text.slice(expected.length);
+    return taken;
+  }
+
+  /** Takes everything up to a reply that ends so. */
+  async takeThrough(end: string): Promise<string> {
+    await this.#until(() => this.#isClosed || this.#text.includes(end));
+    const at = this.#text.indexOf(end);
+    const length = at < 0 ? this.#text.length : at + end.length;
+    const taken = this.#text.slice(0, length);
+    this.#text = this.#text.slice(length);
+    return taken;
+  }
+
+  /** One inline command and its reply, told by a marker behind it. */
+  async ask(command: string): Promise<string> {
+    this.lines(command, "ECHO end-of-reply");
+    const reply = await this.takeThrough("$12\r\nend-of-reply\r\n");
+    return reply.replace("$12\r\nend-of-reply\r\n", "");
+  }
+
+  async closed(): Promise<string> {
+    await this.#until(() => this.#isClosed);
+    return this.#text;
+  }
+
+  end(): void {
+    this.socket.end();
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  async #until(isDone: () => boolean): Promise<void> {
+    while (!isDone()) {
+      await new Promise<void>((resolve) => {
+        this.#changed = resolve;
+      });
+    }
+  }
+}
