@@ -48,7 +48,8 @@ export function decimalStep(current: Int64 | Uint8Array, by: ByDecimal, saturate
   const increment = parseDecimal(by.increment);
   const lower = by.lower === null ? null : parseDecimal(by.lower);
   const upper = by.upper === null ? null : parseDecimal(by.upper);
-  for (const parsed of [before, increment, lower, upper]) if (typeof parsed === "string") return stay(failure(parsed));
+  const refusal = failureOf([before, increment, lower, upper]);
+  if (refusal !== null) return stay(failure(refusal));
   return decimalStepOf(before as Decimal, increment as Decimal, lower as Decimal | null, upper as Decimal | null, saturate);
 }
 
@@ -77,13 +78,19 @@ function decimalStepOf(
 /** INCRBYFLOAT. */
 export function decimalSum(current: Int64 | Uint8Array, increment: Uint8Array): Step {
   const before = decimalOf(current);
-  if (typeof before === "string") return stay(failure(before));
   const by = parseDecimal(increment);
-  if (typeof by === "string") return stay(failure(by));
-  const target = addDecimals(before, by);
+  const refusal = failureOf([before, by]);
+  if (refusal !== null) return stay(failure(refusal));
+  const target = addDecimals(before as Decimal, by as Decimal);
   if (target === "NOT_FINITE") return stay(failure(target));
   const text = formatDecimal(target);
   return { next: storedForm(text), outcome: bytes(text) };
+}
+
+/** What is wrong, if anything. As in Redis, a text that is no number outweighs an infinite one, wherever they stand. */
+function failureOf(parsed: readonly (Decimal | DecimalFailure | null)[]): DecimalFailure | null {
+  if (parsed.includes("NOT_A_FLOAT")) return "NOT_A_FLOAT";
+  return parsed.includes("NOT_FINITE") ? "NOT_FINITE" : null;
 }
 
 /** A value as a decimal, whatever its form. */
