@@ -1,0 +1,260 @@
+/** Switching a virtual log live: appends, readers and crashes across segments. */
+import { lsn } from "@quipu/core";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import {
+  type Appended,
+  fileMetadataStore,
+  localEngine,
+  type LogletEngine,
+  memoryEngine,
+  memoryMetadataStore,
+  type MetadataStore,
+  openVirtualLog,
+  type VirtualLog,
+} from "../src/mod.ts";
+import { makeDisk, openLog } from "./wal-harness.ts";
+
+const record = (text: string): Uint8Array => new TextEncoder().encode(text);
+const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+
+interface Setup {
+  readonly metadata: MetadataStore;
+  readonly engines: Record<string, LogletEngine>;
+  open(): Promise<VirtualLog>;
+}
+
+function memorySetup(): Setup {
+  const metadata = memoryMetadataStore();
+  const engines = { memory: memoryEngine(), other: memoryEngine() };
+  return {
+    metadata,
+    engines,
+    open: () => openVirtualLog({ metadata, key: "chain", engines, initialEngine: "memory" }),
+  };
+}
+
+function collect(log: VirtualLog, from = 1): string[] {
+  const texts: string[] = [];
+  log.read(lsn(from), (delivery) => {
+    if (delivery.type === "gap") texts.push(`gap ${delivery.trimmedUpTo}`);
+    else texts.push(...delivery.records.map((bytes, i) => `${delivery.first + i}:${textOf(bytes)}`));
+  });
+  return texts;
+}
+
+async function settle(): Promise<void> {
+  for (let i = 0; i < 300; i++) await Promise.resolve();
+}
+
+describe("reconfigure", () => {
+  test("positions go on, readers old and new cross over, the chain is contiguous", async () => {
+    const log = await memorySetup().open();
+    const early = collect(log);
+    await log.append([record("a"), record("b")]);
+    const chain = await log.reconfigure("other");
+    expect(chain.segments).toMatchObject([
+      { base: 1, engine: "memory", end: 3 },
+      { base: 3, engine: "other" },
+    ]);
+    expect(await log.append([record("c")])).toEqual({ first: 3, last: 3 });
+    await log.reconfigure("memory");
+    await log.reconfigure("other");
+    expect(await log.append([record("d")])).toEqual({ first: 4, last: 4 });
+    expect(log.tailNow()).toEqual({ tail: 5, sealed: false });
+    const late = collect(log);
+    const middle = collect(log, 4);
+    await settle();
+    expect(early).toEqual(["1:a", "2:b", "3:c", "4:d"]);
+    expect(late).toEqual(early);
+    expect(middle).toEqual(["4:d"]);
+    await log.close();
+  });
+
+  test("an append that saw the seal is appended again, once, and pipelined appends keep their order", async () => {
+    const log = await memorySetup().open();
+    const texts = collect(log);
+    const appends: Promise<Appended>[] = [];
+    const switches: Promise<unknown>[] = [];
+    for (let i = 0; i < 200; i++) {
+      appends.push(log.append([record(`${i}`)]));
+      if (i % 20 === 10) switches.push(log.reconfigure(i % 40 === 10 ? "other" : "memory"));
+      if (i % 3 === 0) await Promise.resolve();
+    }
+    const positions = (await Promise.all(appends)).map(({ first }) => first as number);
+    await Promise.all(switches);
+    expect(log.chain().segments).toHaveLength(11);
+    expect(positions).toEqual(Array.from({ length: 200 }, (_, i) => i + 1));
+    await settle();
+    expect(texts).toEqual(Array.from({ length: 200 }, (_, i) => `${i + 1}:${i}`));
+    await log.close();
+  });
+
+  test("any interleaving of appends, switches by two handles and new readers gives one log", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.constantFrom("append", "append", "switch", "turn", "read"), { maxLength: 60 }),
+        fc.array(fc.boolean(), { minLength: 60, maxLength: 60 }),
+        async (steps, sides) => {
+          const setup = memorySetup();
+          const handles = [await setup.open(), await setup.open()] as const;
+          const appends: Promise<readonly [string, number]>[] = [];
+          const rest: Promise<unknown>[] = [];
+          const readers: string[][] = [];
+          for (const [i, step] of steps.entries()) {
+            const log = handles[sides[i] === true ? 1 : 0];
+            if (step === "append") appends.push(log.append([record(`${i}`)]).then(({ first }) => [`${i}`, first]));
+            else if (step === "switch") rest.push(log.reconfigure("other"));
+            else if (step === "read") readers.push(collect(log));
+            else await Promise.resolve();
+          }
+          const acknowledged = await Promise.all(appends);
+          await Promise.all(rest);
+          for (const log of handles) {
+            await log.tail();
+            readers.push(collect(log));
+          }
+          await settle();
+          const expected = acknowledged.toSorted((a, b) => a[1] - b[1]).map(([text, first]) => `${first}:${text}`);
+          for (const reader of readers) expect(reader).toEqual(expected);
+        },
+      ),
+      { numRuns: 60, seed: 4 },
+    );
+  });
+
+  test("tail follows a chain that another handle changed", async () => {
+    const setup = memorySetup();
+    const [mine, theirs] = [await setup.open(), await setup.open()];
+    await theirs.append([record("a")]);
+    await theirs.reconfigure("other");
+    await theirs.append([record("b")]);
+    expect(mine.tailNow()).toBeUndefined();
+    expect(await mine.tail()).toEqual({ tail: 3, sealed: false });
+    expect(mine.chain()).toEqual(theirs.chain());
+  });
+});
+
+describe("a sealer that dies", () => {
+  test("leaves a sealed chain, which the watchdog completes, once", async () => {
+    const setup = memorySetup();
+    const log = await setup.open();
+    await log.append([record("a")]);
+    // What a sealer does before it dies.
+    const parameters = log.chain().segments[0]?.parameters ?? "";
+    await (await setup.engines["memory"]!.open(parameters)).seal();
+    await Promise.all([log.finishSealedChain(), log.finishSealedChain()]);
+    expect(log.chain().segments).toHaveLength(2);
+    await log.finishSealedChain();
+    expect(log.chain().segments).toHaveLength(2);
+    expect(await log.append([record("b")])).toEqual({ first: 2, last: 2 });
+  });
+
+  test("leaves a sealed chain, which an append or a restart completes", async () => {
+    for (const restart of [false, true]) {
+      const setup = memorySetup();
+      let log = await setup.open();
+      await log.append([record("a")]);
+      await (await setup.engines["memory"]!.open(log.chain().segments[0]?.parameters ?? "")).seal();
+      if (restart) log = await setup.open();
+      expect(await log.append([record("b")])).toEqual({ first: 2, last: 2 });
+      expect(log.chain().segments).toHaveLength(2);
+    }
+  });
+});
+
+describe("failures", () => {
+  test("an engine that cannot prepare fails the switch, and the log goes on as it was", async () => {
+    const setup = memorySetup();
+    setup.engines["broken"] = { ...memoryEngine(), prepare: () => Promise.reject(new Error("no room")) };
+    const log = await setup.open();
+    const appended = log.append([record("a")]);
+    const failed = log.reconfigure("broken");
+    const during = log.append([record("b")]);
+    await expect(failed).rejects.toThrow("no room");
+    expect([await appended, await during]).toEqual([
+      { first: 1, last: 1 },
+      { first: 2, last: 2 },
+    ]);
+    await expect(log.reconfigure("unheard of")).rejects.toMatchObject({ code: "INVALID_CONFIGURATION" });
+    expect(log.chain().segments).toHaveLength(1);
+  });
+
+  test("a metadata store that is gone after the seal fails appends instead of turning for ever", async () => {
+    const setup = memorySetup();
+    let down = false;
+    const log = await openVirtualLog({
+      key: "chain",
+      engines: setup.engines,
+      initialEngine: "memory",
+      metadata: {
+        get: (key) => setup.metadata.get(key),
+        compareAndSet: (...change) =>
+          down ? Promise.reject(new Error("metadata store down")) : setup.metadata.compareAndSet(...change),
+      },
+    });
+    down = true;
+    await expect(log.reconfigure("other")).rejects.toThrow("down");
+    await expect(log.append([record("a")])).rejects.toMatchObject({ code: "LOG_SEALED" });
+    down = false;
+    expect(await log.append([record("b")])).toEqual({ first: 1, last: 1 });
+  });
+});
+
+test("trim drops whole segments from the chain and gives readers below a gap", async () => {
+  const log = await memorySetup().open();
+  await log.append([record("a"), record("b")]);
+  await log.reconfigure("other");
+  await log.append([record("c"), record("d")]);
+  await log.trim(lsn(3));
+  expect(log.chain().segments).toMatchObject([{ base: 3, engine: "other" }]);
+  const texts = collect(log);
+  await settle();
+  expect(texts).toEqual(["gap 2", "gap 3", "4:d"]);
+});
+
+test("local to local, with crashes at every I/O of a switch: nothing acknowledged is lost, the log goes on", async () => {
+  let operations = Number.POSITIVE_INFINITY;
+  for (let crashAt = 0; crashAt < operations; crashAt++) {
+    const disk = makeDisk(crashAt + 1);
+    const open = async (on: typeof disk): Promise<VirtualLog> => {
+      const { wal } = await openLog(on);
+      const metadata = await fileMetadataStore(on, "wal");
+      return openVirtualLog({ metadata, key: "chain", engines: { local: localEngine(wal) }, initialEngine: "local" });
+    };
+    const log = await open(disk);
+    await log.append([record("a")]);
+    await settle();
+    const start = disk.operations;
+    let after: typeof disk | undefined;
+    const crashed = new Promise<void>((resolve) => {
+      disk.fault = ({ number }) => {
+        if (number === start + crashAt) {
+          after = disk.crash();
+          resolve();
+        }
+        return undefined;
+      };
+    });
+    const acknowledged: string[] = ["1:a"];
+    const work = async (): Promise<void> => {
+      await log.reconfigure("local");
+      const { first } = await log.append([record("b")]);
+      acknowledged.push(`${first}:b`);
+    };
+    await Promise.race([work(), crashed]);
+    if (after === undefined) {
+      operations = disk.operations - start;
+      continue;
+    }
+    const again = await open(after);
+    const { tail } = await again.tail();
+    const texts = collect(again);
+    await settle();
+    expect(texts.slice(0, acknowledged.length)).toEqual(acknowledged);
+    expect(tail).toBe(texts.length + 1);
+    const { first } = await again.append([record("c")]);
+    expect(first).toBe(tail);
+  }
+  expect(operations).toBeGreaterThan(5);
+});
