@@ -52,6 +52,9 @@ export class Replica implements ReplicaDoor {
   #spare: Batch[] = [];
   #queuedBytes = 0;
   #queuedItems = 0;
+  readonly #queuedItemsMax: number;
+  /** The slower reasons to refuse, looked at once per batch and not per command. */
+  #refusing = false;
   #endOfTurnScheduled = false;
   /** First position that has not been delivered to us: everything below is applied. */
   #nextPosition: number;
@@ -69,6 +72,7 @@ export class Replica implements ReplicaDoor {
     this.#clock = options.clock;
     this.#identity = options.identity;
     this.#limits = { ...defaultReplicaLimits, ...options.limits };
+    this.#queuedItemsMax = this.#limits.queuedItemsMax;
     this.#onFatal = options.onFatal;
     this.#logClock = new LogClock(options.clock, options.machine.logTimeMs);
     const hooks = {
@@ -197,12 +201,7 @@ export class Replica implements ReplicaDoor {
   }
 
   get overloaded(): boolean {
-    return (
-      this.#stopped ||
-      this.#queuedBytes > this.#limits.queuedBytesMax ||
-      this.#queuedItems > this.#limits.queuedItemsMax ||
-      this.machine.dirtyCount > this.#limits.dirtyEntriesMax
-    );
+    return this.#refusing || this.#queuedItems > this.#queuedItemsMax;
   }
 
   stampNowMs(): number {
@@ -261,6 +260,7 @@ export class Replica implements ReplicaDoor {
       this.#queuedBytes += batch.builder.byteLength;
       this.#full.push(batch);
       this.#open = this.#takeSpare();
+      this.#lookAtLimits();
     }
     if (this.#endOfTurnScheduled) return;
     this.#endOfTurnScheduled = true;
@@ -294,8 +294,16 @@ export class Replica implements ReplicaDoor {
     }
   }
 
+  #lookAtLimits(): void {
+    this.#refusing =
+      this.#stopped ||
+      this.#queuedBytes > this.#limits.queuedBytesMax ||
+      this.machine.dirtyCount > this.#limits.dirtyEntriesMax;
+  }
+
   #finish(batch: Batch, answer: () => void): void {
     this.#queuedItems -= batch.itemCount;
+    this.#lookAtLimits();
     answer();
     batch.reset();
     if (this.#spare.length < spareBatchesMax) this.#spare.push(batch);
@@ -340,6 +348,7 @@ export class Replica implements ReplicaDoor {
       throw new InvariantViolation(`the log was trimmed to ${trimmedUpTo} under a reader at ${this.#nextPosition}`);
     }
     this.#stopped = true;
+    this.#refusing = true;
     this.#gapFound(trimmedUpTo);
   }
 
@@ -376,6 +385,7 @@ export class Replica implements ReplicaDoor {
   #stop(error: QuipuError): void {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.#refusing = true;
     this.#cancelTick?.();
     this.#subscription?.close();
     const indoubt = new QuipuError("INDOUBT", `${error.message}; the change may have been made`, { cause: error });
