@@ -32,7 +32,7 @@ export function applyExpire(state: State, operation: Variant<"expire">): Outcome
   if (id < 0) return zero;
   const timeMs = resolveExpiry(state, operation.expiry);
   if (timeMs === undefined) return failure("INVALID_ARGUMENT");
-  if (!conditionsHold(operation.conditions, counters.expiry.timeOf(id), timeMs)) return zero;
+  if (!conditionsHold(operation.conditions, counters.expiresAt(id), timeMs)) return zero;
   counters.setVersion(id, state.lsn, state.index);
   changeExpiry(state, id, timeMs);
   return one;
@@ -49,7 +49,7 @@ function conditionsHold(conditions: ExpireConditions, present: number, timeMs: n
 export function applyPersist(state: State, operation: Variant<"persist">): OutcomeValue {
   const { counters } = state;
   const id = counters.find(operation.database, operation.key);
-  if (id < 0 || counters.expiry.timeOf(id) < 0) return zero;
+  if (id < 0 || counters.expiresAt(id) < 0) return zero;
   counters.setExpiry(id, clearExpiry);
   counters.setVersion(id, state.lsn, state.index);
   return one;
@@ -62,7 +62,7 @@ export function applyGetAndExpire(state: State, operation: Variant<"getAndExpire
   const resolved = resolveExpiry(state, operation.expiry);
   if (resolved === undefined) return failure("INVALID_ARGUMENT");
   const value = valueOutcome(counters.value(id));
-  const changes = resolved === clearExpiry ? counters.expiry.timeOf(id) >= 0 : resolved !== keepExpiry;
+  const changes = resolved === clearExpiry ? counters.expiresAt(id) >= 0 : resolved !== keepExpiry;
   if (changes) {
     counters.setVersion(id, state.lsn, state.index);
     changeExpiry(state, id, resolved);

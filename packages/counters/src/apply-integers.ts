@@ -43,7 +43,7 @@ export function applyAddWithin(state: State, operation: Variant<"addWithin">): O
     key,
     (current) => (by.type === "integer" ? integerStep(current, by, saturate) : decimalStep(current, by, saturate)),
     (id) => {
-      if (!operation.expiryOnlyIfNone || state.counters.expiry.timeOf(id) < 0) changeExpiry(state, id, resolved);
+      if (!operation.expiryOnlyIfNone || state.counters.expiresAt(id) < 0) changeExpiry(state, id, resolved);
     },
   );
 }
@@ -66,8 +66,7 @@ function applyStep(
   const refusal = refusalOfWrite(state, present, found, step.next);
   if (refusal !== null) return failure(refusal);
   const id = present ? found : counters.create(database, key, 0, key.length, found);
-  counters.setValue(id, step.next);
-  counters.setVersion(id, state.lsn, state.index);
+  counters.write(id, step.next, state.lsn, state.index);
   afterwards(id);
   return step.outcome;
 }
@@ -120,8 +119,7 @@ export function applyCompareAndSet(state: State, operation: Variant<"compareAndS
   const refusal = refusalOfWrite(state, present, found, operation.value);
   if (refusal !== null) return failure(refusal);
   const id = present ? found : counters.create(database, key, 0, key.length, found);
-  counters.setValue(id, operation.value);
-  counters.setVersion(id, state.lsn, state.index);
+  counters.write(id, operation.value, state.lsn, state.index);
   return array([one, integer(operation.value)]);
 }
 

@@ -70,6 +70,5 @@ function finish(state: State, run: RunOutcome, id: number, value: Int64, admitte
   run.admitted = admitted;
   run.first = afterSteps(value, run.delta, 1);
   const last = admitted === 1 ? run.first : afterSteps(value, run.delta, admitted);
-  state.counters.setValue(id, last);
-  state.counters.setVersion(id, state.lsn, before + admitted);
+  state.counters.write(id, last, state.lsn, before + admitted);
 }

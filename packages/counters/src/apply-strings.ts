@@ -37,8 +37,7 @@ export function applySet(state: State, operation: Variant<"set">): OutcomeValue 
     return failure("OVERLOADED");
   }
   const id = present ? found : counters.create(database, key, 0, key.length, found);
-  counters.setValue(id, value);
-  counters.setVersion(id, state.lsn, state.index);
+  counters.write(id, value, state.lsn, state.index);
   if (state.mutation === "bounds-lost-on-set") {
     counters.setBound(id, minimumEnd, null);
     counters.setBound(id, maximumEnd, null);
@@ -68,8 +67,7 @@ export function applySetMany(state: State, operation: Variant<"setMany">): Outco
     const found = counters.lookup(database, key, 0, key.length);
     const present = found >= 0 && counters.isPresent(found);
     const id = present ? found : counters.create(database, key, 0, key.length, found);
-    counters.setValue(id, storedForm(value));
-    counters.setVersion(id, state.lsn, state.index);
+    counters.write(id, storedForm(value), state.lsn, state.index);
     counters.setExpiry(id, -1);
   }
   return operation.ifNoneExists ? one : ok;

@@ -3,31 +3,35 @@
  *
  * An entry is an id, from 0, which indexes the columns of whoever uses the table; ids of removed entries are used
  * again. Linear hashing (Litwin, 1980) with chains grows one bucket at a time, so no insertion ever pays for a rehash
- * of everything. A 32-bit hash is compared before the bytes. Looking up allocates nothing.
+ * of everything. A 32-bit hash is compared before the bytes. Looking up allocates nothing. Short keys, and the
+ * fields of the owner, lie in the entry itself.
  */
 import { invariant } from "@quipu/core";
 import { Int32Column } from "./columns.ts";
-import { ContentHash, KeyHasher, shortKeyBytesMax } from "./hash.ts";
+import { EntryChunks } from "./entry-chunks.ts";
+import { type ContentHash, KeyHasher, shortKeyBytesMax } from "./hash.ts";
 import { KeyArena } from "./key-arena.ts";
 
 /** Longest key: its length shares a word with its name space. */
 export const tableKeyBytesMax = 65_535;
 
-// The four words of an entry: 16 bytes, so a lookup touches one cache line of them.
+// The first words of an entry; those of the owner follow, then those of a short key.
 const fieldHash = 0;
 /** Next id of the chain (or of the list of free ids), plus one; 0 ends it. */
 const fieldNext = 1;
-/** Where the arena keeps the key. Unused for long keys. */
+/** Where the arena keeps the key, if it does. */
 const fieldKey = 2;
 /** Length of the key << 16 | name space. */
-const fieldShape = 3;
-const entryFields = 4;
+export const shapeField = 3;
+/** The owner's first word. */
+export const ownerField = 4;
 
 const firstBuckets = 64;
+/** Keys of more words are rare and large: they lie apart. */
+const longestArenaWords = shortKeyBytesMax / 4;
 
 export class ByteTable {
   readonly #hasher: KeyHasher;
-  readonly #entries = new Int32Column(entryFields);
   readonly #arena = new KeyArena();
   readonly #longKeys = new Map<number, Uint8Array>();
   /** First id of each chain plus one; 0 if empty. */
@@ -40,9 +44,20 @@ export class ByteTable {
   /** First free id plus one; 0 if none. */
   #free = 0;
 
-  /** `seed` influences speed only, never a result. */
-  constructor(seed: number) {
+  /** The entries, for the owner's fields. */
+  readonly entries: EntryChunks;
+  readonly inlineField: number;
+  readonly #inlineWords: number;
+
+  /**
+   * `seed` influences speed only, never a result. `ownerWords` fields of the owner from {@link ownerField} on, and
+   * room for keys of up to `inlineWords` words; together even.
+   */
+  constructor(seed: number, ownerWords: number, inlineWords: number) {
     this.#hasher = new KeyHasher(seed);
+    this.inlineField = ownerField + ownerWords;
+    this.#inlineWords = inlineWords;
+    this.entries = new EntryChunks(this.inlineField + inlineWords);
     this.#buckets.ensure(0);
   }
 
@@ -59,15 +74,23 @@ export class ByteTable {
   /** The id of `bytes[start, end)` in name space `space` (16 bits), or -1. */
   find(space: number, bytes: Uint8Array, start: number, end: number): number {
     const hash = this.#hasher.hash(space, bytes, start, end);
-    const entries = this.#entries;
-    const shape = ((end - start) << 16) | space;
+    const { entries } = this;
+    const length = end - start;
+    const shape = (length << 16) | space;
+    const words = (length + 3) >>> 2;
     let link = this.#buckets.get(this.#bucketOf(hash));
     while (link !== 0) {
       const id = link - 1;
-      if (entries.get(id, fieldHash) === hash && entries.get(id, fieldShape) === shape) {
-        if (this.#keyEquals(id, bytes, start, end)) return id;
+      const chunk = entries.chunk(id);
+      const offset = entries.offset(id);
+      if (chunk[offset + fieldHash] === hash && chunk[offset + shapeField] === shape) {
+        if (words <= this.#inlineWords) {
+          if (sameWords(chunk, offset + this.inlineField, this.#hasher.words, words)) return id;
+        } else if (this.#outlyingKeyEquals(id, bytes, start, end)) {
+          return id;
+        }
       }
-      link = entries.get(id, fieldNext);
+      link = chunk[offset + fieldNext] as number;
     }
     return -1;
   }
@@ -79,14 +102,9 @@ export class ByteTable {
     invariant(space >= 0 && space <= 0xffff, `name space ${space}`);
     const hash = this.#hasher.hash(space, bytes, start, end);
     const id = this.#takeId();
-    const entries = this.#entries;
-    entries.set(id, hash, fieldHash);
-    entries.set(id, (length << 16) | space, fieldShape);
-    if (length <= shortKeyBytesMax) {
-      entries.set(id, this.#arena.store(this.#hasher.words, (length + 3) >>> 2), fieldKey);
-    } else {
-      this.#longKeys.set(id, bytes.slice(start, end));
-    }
+    this.entries.setWord(id, fieldHash, hash);
+    this.entries.setWord(id, shapeField, (length << 16) | space);
+    this.#storeKey(id, bytes, start, end);
     this.#link(id, this.#bucketOf(hash));
     this.#size++;
     if (this.#size > this.#bucketCount) this.#splitOneBucket();
@@ -94,30 +112,30 @@ export class ByteTable {
   }
 
   remove(id: number): void {
-    const entries = this.#entries;
-    const bucket = this.#bucketOf(entries.get(id, fieldHash));
-    const next = entries.get(id, fieldNext);
+    const { entries } = this;
+    const bucket = this.#bucketOf(entries.word(id, fieldHash));
+    const next = entries.word(id, fieldNext);
     let link = this.#buckets.get(bucket);
     if (link === id + 1) {
       this.#buckets.set(bucket, next);
     } else {
-      while (entries.get(link - 1, fieldNext) !== id + 1) link = entries.get(link - 1, fieldNext);
-      entries.set(link - 1, next, fieldNext);
+      while (entries.word(link - 1, fieldNext) !== id + 1) link = entries.word(link - 1, fieldNext);
+      entries.setWord(link - 1, fieldNext, next);
     }
-    const length = this.keyLength(id);
-    if (length <= shortKeyBytesMax) this.#arena.release(entries.get(id, fieldKey), (length + 3) >>> 2);
-    else this.#longKeys.delete(id);
-    entries.set(id, this.#free, fieldNext);
+    const words = (this.keyLength(id) + 3) >>> 2;
+    if (words > longestArenaWords) this.#longKeys.delete(id);
+    else if (words > this.#inlineWords) this.#arena.release(entries.word(id, fieldKey), words);
+    entries.setWord(id, fieldNext, this.#free);
     this.#free = id + 1;
     this.#size--;
   }
 
   space(id: number): number {
-    return this.#entries.get(id, fieldShape) & 0xffff;
+    return this.entries.word(id, shapeField) & 0xffff;
   }
 
   keyLength(id: number): number {
-    return this.#entries.get(id, fieldShape) >>> 16;
+    return this.entries.word(id, shapeField) >>> 16;
   }
 
   /** A copy of the key. */
@@ -129,40 +147,60 @@ export class ByteTable {
 
   copyKey(id: number, target: Uint8Array, at: number): void {
     const length = this.keyLength(id);
-    if (length <= shortKeyBytesMax) this.#arena.copy(this.#entries.get(id, fieldKey), length, target, at);
-    else target.set(this.#longKeys.get(id) as Uint8Array, at);
+    const words = (length + 3) >>> 2;
+    if (words > longestArenaWords) return target.set(this.#longKeys.get(id) as Uint8Array, at);
+    if (words > this.#inlineWords) return this.#arena.copy(this.entries.word(id, fieldKey), length, target, at);
+    for (let index = 0; index < length; index++) {
+      target[at + index] = this.entries.word(id, this.inlineField + (index >>> 2)) >>> ((index & 3) * 8);
+    }
   }
 
-  /** Feeds name space and key to a content hash. */
-  hashKey(id: number, hash: ContentHash): void {
-    const shape = this.#entries.get(id, fieldShape);
-    hash.word(shape);
-    const length = shape >>> 16;
-    if (length > shortKeyBytesMax) return hash.bytes(this.#longKeys.get(id) as Uint8Array);
-    const count = (length + 3) >>> 2;
-    const reference = this.#entries.get(id, fieldKey);
-    for (let index = 0; index < count; index++) hash.word(this.#arena.word(reference, count, index));
+  /** Words of the key that lie in the entry, from its word {@link ByteTable.inlineField} on. */
+  inlineKeyWords(id: number): number {
+    const words = (this.keyLength(id) + 3) >>> 2;
+    return words <= this.#inlineWords ? words : 0;
   }
 
-  #keyEquals(id: number, bytes: Uint8Array, start: number, end: number): boolean {
-    const length = end - start;
-    if (length <= shortKeyBytesMax) {
-      return this.#arena.equals(this.#entries.get(id, fieldKey), this.#hasher.words, (length + 3) >>> 2);
+  /** Feeds the key to a content hash, unless it lies in the entry. */
+  hashOutlyingKey(id: number, hash: ContentHash): void {
+    const words = (this.keyLength(id) + 3) >>> 2;
+    if (words > longestArenaWords) hash.bytes(this.#longKeys.get(id) as Uint8Array);
+    else if (words > this.#inlineWords) this.#arena.hash(this.entries.word(id, fieldKey), words, hash);
+  }
+
+  /** The key whose hash was just taken: in the entry, in the arena, or, if very long, apart. */
+  #storeKey(id: number, bytes: Uint8Array, start: number, end: number): void {
+    const words = (end - start + 3) >>> 2;
+    if (words > longestArenaWords) {
+      this.#longKeys.set(id, bytes.slice(start, end));
+    } else if (words > this.#inlineWords) {
+      this.entries.setWord(id, fieldKey, this.#arena.store(this.#hasher.words, words));
+    } else {
+      for (let index = 0; index < words; index++) {
+        this.entries.setWord(id, this.inlineField + index, this.#hasher.words[index] as number);
+      }
+    }
+  }
+
+  /** Whether the key of `id`, which does not lie in its entry, is the one just hashed. Lengths are equal. */
+  #outlyingKeyEquals(id: number, bytes: Uint8Array, start: number, end: number): boolean {
+    const words = (end - start + 3) >>> 2;
+    if (words <= longestArenaWords) {
+      return this.#arena.equals(this.entries.word(id, fieldKey), this.#hasher.words, words);
     }
     const key = this.#longKeys.get(id) as Uint8Array;
-    if (key.length !== length) return false;
-    for (let index = 0; index < length; index++) if (key[index] !== bytes[start + index]) return false;
+    for (let index = 0; index < key.length; index++) if (key[index] !== bytes[start + index]) return false;
     return true;
   }
 
   #takeId(): number {
     if (this.#free !== 0) {
       const id = this.#free - 1;
-      this.#free = this.#entries.get(id, fieldNext);
+      this.#free = this.entries.word(id, fieldNext);
       return id;
     }
     const id = this.#idLimit++;
-    this.#entries.ensure(id);
+    this.entries.ensure(id);
     return id;
   }
 
@@ -173,7 +211,7 @@ export class ByteTable {
   }
 
   #link(id: number, bucket: number): void {
-    this.#entries.set(id, this.#buckets.get(bucket), fieldNext);
+    this.entries.setWord(id, fieldNext, this.#buckets.get(bucket));
     this.#buckets.set(bucket, id + 1);
   }
 
@@ -186,8 +224,13 @@ export class ByteTable {
     this.#buckets.set(from, 0);
     while (link !== 0) {
       const id = link - 1;
-      link = this.#entries.get(id, fieldNext);
-      this.#link(id, this.#bucketOf(this.#entries.get(id, fieldHash)));
+      link = this.entries.word(id, fieldNext);
+      this.#link(id, this.#bucketOf(this.entries.word(id, fieldHash)));
     }
   }
+}
+
+function sameWords(left: Int32Array, offset: number, right: Int32Array, count: number): boolean {
+  for (let index = 0; index < count; index++) if (left[offset + index] !== right[index]) return false;
+  return true;
 }

@@ -1,7 +1,7 @@
 /**
- * Columns: growable arrays of numbers in chunks, indexed by entry id.
+ * Columns: growable arrays of numbers in chunks, indexed by entry id, for what lies beside the entries of a table.
  *
- * One column holds one field of every entry, so an entry costs its bytes and no object. A column grows by a chunk at a
+ * A column grows by a chunk at a
  * time: nothing is ever copied, so growth is no pause. Chunks of a column that nobody wrote are absent and read as 0.
  */
 

@@ -1,30 +1,37 @@
 /**
- * All live keys, in columns: value, version, bounds, expiry, and per slot a list of keys.
+ * All live keys: value, version, bounds, expiry, and per slot a list of keys.
  *
- * A plain counter costs 49 bytes here and in the tables, besides its key: see the columns. What few entries have
- * (integers beyond 2^53, byte strings, bounds, expiry) lies in columns and maps that exist only once used.
+ * A plain counter whose key has up to 16 bytes is one table entry of 64 bytes, plus 5 of bucket and change flags.
+ * What few entries have (integers beyond 2^53, byte strings, bounds, expiry) lies in columns and maps that exist only
+ * once used.
  */
 import { type Int64, invariant } from "@quipu/core";
 import { keySlot, slotCount } from "@quipu/routing";
-import { ByteTable } from "./byte-table.ts";
+import { ByteTable, ownerField, shapeField } from "./byte-table.ts";
 import type { ByteWriter } from "./bytes.ts";
 import { ChangeTracker, type TrackedEntries } from "./change-tracker.ts";
-import { Float64Column, Int32Column } from "./columns.ts";
+import { Float64Column } from "./columns.ts";
 import { type CounterContent, writeContent } from "./counter-entry.ts";
+import type { EntryChunks } from "./entry-chunks.ts";
 import { ExpiryHeap } from "./expiry-heap.ts";
 import type { ContentHash, HashSum } from "./hash.ts";
 import { SlotRemovals } from "./slot-removals.ts";
 import { makeStoreKey, storeKeyHeadBytes, storePrefix } from "./store-key.ts";
 
-const numberValue = 0;
-const numberVersionLsn = 1;
-
-const metaVersionIndex = 0;
+// The counter's words in its table entry. What the content hash takes lies together, in two ranges.
+const fieldVersionIndex: number = ownerField;
 /** slot << 8 | flags. */
-const metaFlags = 1;
+const fieldFlags: number = ownerField + 1;
 /** Neighbours in the list of the slot, plus one; 0 at its ends. */
-const metaNext = 2;
-const metaPrevious = 3;
+const fieldNextOfSlot: number = ownerField + 2;
+const fieldPreviousOfSlot: number = ownerField + 3;
+/** Double: the value if it is a safe integer, else 0. */
+const fieldValue: number = ownerField + 4;
+/** Double. */
+const fieldVersionLsn: number = ownerField + 6;
+const counterWords = 8;
+/** Keys of up to 16 bytes lie in the entry, which is then 64 bytes: a cache line's worth. */
+const inlineKeyWords = 4;
 
 const kindMask = 3;
 const kindAbsent = 0;
@@ -34,6 +41,7 @@ const kindBytes = 3;
 const hasMinimum = 4;
 const hasMaximum = 8;
 const hasBounds: number = hasMinimum | hasMaximum;
+const hasExpiry = 16;
 
 /** Which end of the bounds; also the field of the bounds column. */
 export type BoundEnd = 0 | 1;
@@ -42,8 +50,7 @@ export const maximumEnd = 1;
 
 export class CounterStore implements TrackedEntries {
   readonly #table: ByteTable;
-  readonly #numbers = new Float64Column(2);
-  readonly #meta = new Int32Column(4);
+  readonly #entries: EntryChunks;
   /** NaN: the bound is in #bigBounds. */
   readonly #bounds = new Float64Column(2);
   readonly #bigBounds = new Map<number, bigint>();
@@ -59,7 +66,8 @@ export class CounterStore implements TrackedEntries {
   #size = 0;
 
   constructor(seed: number, writer: ByteWriter, sum: HashSum) {
-    this.#table = new ByteTable(seed);
+    this.#table = new ByteTable(seed, counterWords, inlineKeyWords);
+    this.#entries = this.#table.entries;
     this.#writer = writer;
     this.removals = new SlotRemovals(writer, sum);
     this.tracker = new ChangeTracker(this, sum);
@@ -91,23 +99,21 @@ export class CounterStore implements TrackedEntries {
   }
 
   isPresent(id: number): boolean {
-    return (this.#meta.get(id, metaFlags) & kindMask) !== kindAbsent;
+    return (this.#entries.word(id, fieldFlags) & kindMask) !== kindAbsent;
   }
 
   /** Makes the key live with value 0 and no version. `found` is what lookup said: -1 or a tombstone. */
   create(database: number, bytes: Uint8Array, start: number, end: number, found: number): number {
     const id = found >= 0 ? found : this.#table.insert(database, bytes, start, end);
-    this.#meta.ensure(id);
-    this.#numbers.ensure(id);
     invariant(!this.isPresent(id), `created twice: entry ${id}`);
     this.tracker.beforeChange(id);
     const slot = keySlot(bytes, start, end);
-    this.#meta.set(id, (slot << 8) | kindNumber, metaFlags);
-    this.#numbers.set(id, 0, numberValue);
+    this.#entries.setWord(id, fieldFlags, (slot << 8) | kindNumber);
+    this.#entries.setDouble(id, fieldValue, 0);
     const next = this.#slots[slot] as number;
-    this.#meta.set(id, next, metaNext);
-    this.#meta.set(id, 0, metaPrevious);
-    if (next !== 0) this.#meta.set(next - 1, id + 1, metaPrevious);
+    this.#entries.setWord(id, fieldNextOfSlot, next);
+    this.#entries.setWord(id, fieldPreviousOfSlot, 0);
+    if (next !== 0) this.#entries.setWord(next - 1, fieldPreviousOfSlot, id + 1);
     this.#slots[slot] = id + 1;
     this.#size++;
     this.#databaseSizes[database] = this.databaseSize(database) + 1;
@@ -124,12 +130,12 @@ export class CounterStore implements TrackedEntries {
       this.#bigBounds.delete(id * 2 + 1);
     }
     this.expiry.remove(id);
-    const next = this.#meta.get(id, metaNext);
-    const previous = this.#meta.get(id, metaPrevious);
-    if (next !== 0) this.#meta.set(next - 1, previous, metaPrevious);
-    if (previous !== 0) this.#meta.set(previous - 1, next, metaNext);
+    const next = this.#entries.word(id, fieldNextOfSlot);
+    const previous = this.#entries.word(id, fieldPreviousOfSlot);
+    if (next !== 0) this.#entries.setWord(next - 1, fieldPreviousOfSlot, previous);
+    if (previous !== 0) this.#entries.setWord(previous - 1, fieldNextOfSlot, next);
     else this.#slots[this.slot(id)] = next;
-    this.#meta.set(id, this.#meta.get(id, metaFlags) & ~0xff, metaFlags);
+    this.#entries.setWord(id, fieldFlags, this.#entries.word(id, fieldFlags) & ~0xff);
     this.#size--;
     const database = this.database(id);
     this.#databaseSizes[database] = this.databaseSize(database) - 1;
@@ -139,7 +145,7 @@ export class CounterStore implements TrackedEntries {
   // Reading a live key.
 
   slot(id: number): number {
-    return this.#meta.get(id, metaFlags) >>> 8;
+    return this.#entries.word(id, fieldFlags) >>> 8;
   }
 
   database(id: number): number {
@@ -151,15 +157,15 @@ export class CounterStore implements TrackedEntries {
     return this.#table.key(id);
   }
 
-  /** Whether the value is an integer, NaN aside the hot path asks only this. */
+  /** Else it is a byte string. */
   isInteger(id: number): boolean {
-    return (this.#meta.get(id, metaFlags) & kindMask) !== kindBytes;
+    return (this.#entries.word(id, fieldFlags) & kindMask) !== kindBytes;
   }
 
   value(id: number): Int64 | Uint8Array {
-    switch (this.#meta.get(id, metaFlags) & kindMask) {
+    switch (this.#entries.word(id, fieldFlags) & kindMask) {
       case kindNumber:
-        return this.#numbers.get(id, numberValue);
+        return this.#entries.double(id, fieldValue);
       case kindBig:
         return this.#bigs.get(id) as bigint;
       default:
@@ -168,20 +174,20 @@ export class CounterStore implements TrackedEntries {
   }
 
   versionLsn(id: number): number {
-    return this.#numbers.get(id, numberVersionLsn);
+    return this.#entries.double(id, fieldVersionLsn);
   }
 
   versionIndex(id: number): number {
-    return this.#meta.get(id, metaVersionIndex) >>> 0;
+    return this.#entries.word(id, fieldVersionIndex) >>> 0;
   }
 
   isBounded(id: number): boolean {
-    return (this.#meta.get(id, metaFlags) & hasBounds) !== 0;
+    return (this.#entries.word(id, fieldFlags) & hasBounds) !== 0;
   }
 
   /** One end of the bounds, or null. */
   bound(id: number, end: BoundEnd): Int64 | null {
-    if ((this.#meta.get(id, metaFlags) & (hasMinimum << end)) === 0) return null;
+    if ((this.#entries.word(id, fieldFlags) & (hasMinimum << end)) === 0) return null;
     const bound = this.#bounds.get(id, end);
     return Number.isNaN(bound) ? (this.#bigBounds.get(id * 2 + end) as bigint) : bound;
   }
@@ -192,23 +198,23 @@ export class CounterStore implements TrackedEntries {
   }
 
   nextOfSlot(id: number): number {
-    return this.#meta.get(id, metaNext) - 1;
+    return this.#entries.word(id, fieldNextOfSlot) - 1;
   }
 
   // Changing a live key.
 
   setVersion(id: number, lsn: number, index: number): void {
     this.tracker.beforeChange(id);
-    this.#numbers.set(id, lsn, numberVersionLsn);
-    this.#meta.set(id, index, metaVersionIndex);
+    this.#entries.setDouble(id, fieldVersionLsn, lsn);
+    this.#entries.setWord(id, fieldVersionIndex, index);
   }
 
   setValue(id: number, value: Int64 | Uint8Array): void {
     this.tracker.beforeChange(id);
     if (typeof value === "number") {
-      const flags = this.#meta.get(id, metaFlags);
+      const flags = this.#entries.word(id, fieldFlags);
       if ((flags & kindMask) !== kindNumber) this.#setKind(id, kindNumber);
-      this.#numbers.set(id, value, numberValue);
+      this.#entries.setDouble(id, fieldValue, value);
     } else if (typeof value === "bigint") {
       this.#setKind(id, kindBig);
       this.#bigs.set(id, value);
@@ -218,11 +224,18 @@ export class CounterStore implements TrackedEntries {
     }
   }
 
+  /** Value and version at once. */
+  write(id: number, value: Int64 | Uint8Array, lsn: number, index: number): void {
+    this.setValue(id, value);
+    this.#entries.setDouble(id, fieldVersionLsn, lsn);
+    this.#entries.setWord(id, fieldVersionIndex, index);
+  }
+
   setBound(id: number, end: BoundEnd, bound: Int64 | null): void {
     this.tracker.beforeChange(id);
-    const flags = this.#meta.get(id, metaFlags);
+    const flags = this.#entries.word(id, fieldFlags);
     const flag = hasMinimum << end;
-    this.#meta.set(id, bound === null ? flags & ~flag : flags | flag, metaFlags);
+    this.#entries.setWord(id, fieldFlags, bound === null ? flags & ~flag : flags | flag);
     this.#bigBounds.delete(id * 2 + end);
     if (bound === null) return;
     this.#bounds.ensure(id);
@@ -233,17 +246,25 @@ export class CounterStore implements TrackedEntries {
   /** -1: does not expire. */
   setExpiry(id: number, timeMs: number): void {
     this.tracker.beforeChange(id);
+    const flags = this.#entries.word(id, fieldFlags);
+    this.#entries.setWord(id, fieldFlags, timeMs < 0 ? flags & ~hasExpiry : flags | hasExpiry);
     if (timeMs < 0) this.expiry.remove(id);
     else this.expiry.set(id, timeMs);
   }
 
+  /** When the key expires, or -1. */
+  expiresAt(id: number): number {
+    return (this.#entries.word(id, fieldFlags) & hasExpiry) === 0 ? -1 : this.expiry.timeOf(id);
+  }
+
   #setKind(id: number, kind: number): void {
     this.#clearValue(id);
-    this.#meta.set(id, (this.#meta.get(id, metaFlags) & ~kindMask) | kind, metaFlags);
+    this.#entries.setWord(id, fieldFlags, (this.#entries.word(id, fieldFlags) & ~kindMask) | kind);
   }
 
   #clearValue(id: number): void {
-    const kind = this.#meta.get(id, metaFlags) & kindMask;
+    const kind = this.#entries.word(id, fieldFlags) & kindMask;
+    this.#entries.setDouble(id, fieldValue, 0);
     if (kind === kindBig) this.#bigs.delete(id);
     else if (kind === kindBytes) this.#texts.delete(id);
   }
@@ -251,20 +272,22 @@ export class CounterStore implements TrackedEntries {
   // What the change tracker asks.
 
   hashEntry(id: number, hash: ContentHash): void {
+    const chunk = this.#entries.chunk(id);
+    const offset = this.#entries.offset(id);
     hash.start(storePrefix.counter);
-    this.#table.hashKey(id, hash);
-    const flags = this.#meta.get(id, metaFlags) & 0xff;
-    hash.word(flags);
-    if ((flags & kindMask) === kindNumber) hash.double(this.#numbers.get(id, numberValue));
-    else if ((flags & kindMask) === kindBig) hash.bigint(this.#bigs.get(id) as bigint);
-    else hash.bytes(this.#texts.get(id) as Uint8Array);
-    hash.double(this.versionLsn(id));
-    hash.word(this.versionIndex(id));
-    hash.double(this.expiry.timeOf(id));
-    if ((flags & hasBounds) === 0) return;
+    hash.words(chunk, offset + shapeField, offset + fieldFlags + 1);
+    hash.words(chunk, offset + fieldValue, offset + this.#table.inlineField + this.#table.inlineKeyWords(id));
+    const flags = chunk[offset + fieldFlags] as number;
+    const plain = (flags & (kindMask | hasBounds | hasExpiry)) === kindNumber;
+    if (plain && this.#table.keyLength(id) <= inlineKeyWords * 4) return;
+    this.#table.hashOutlyingKey(id, hash);
+    if ((flags & kindMask) === kindBig) hash.bigint(this.#bigs.get(id) as bigint);
+    else if ((flags & kindMask) === kindBytes) hash.bytes(this.#texts.get(id) as Uint8Array);
+    hash.double(this.expiresAt(id));
     for (const end of [minimumEnd, maximumEnd] as const) {
       const bound = this.bound(id, end);
-      if (bound !== null) hash.bigint(BigInt(bound));
+      if (typeof bound === "bigint") hash.bigint(bound);
+      else if (bound !== null) hash.double(bound);
     }
   }
 
@@ -286,7 +309,7 @@ export class CounterStore implements TrackedEntries {
       value: this.value(id),
       versionLsn: this.versionLsn(id),
       versionIndex: this.versionIndex(id),
-      expiresAtMs: this.expiry.timeOf(id),
+      expiresAtMs: this.expiresAt(id),
       minimum: this.bound(id, minimumEnd),
       maximum: this.bound(id, maximumEnd),
     };

@@ -31,11 +31,20 @@ export class KeyHasher {
     let v0 = this.#seedLow;
     let v1 = this.#seedHigh;
     let v2 = 0x6c796765 ^ v0;
-    let v3 = 0x74656462 ^ v1;
-    let word = (length << 16) ^ space;
-    let index = -1;
+    // Name space and length choose the key schedule, as it were: they take no round of their own.
+    let v3 = 0x74656462 ^ v1 ^ (length << 16) ^ space;
+    let index = 0;
     let at = start;
-    for (;;) {
+    while (at < end) {
+      let word = bytes[at] as number;
+      if (at + 3 < end) {
+        word |= ((bytes[at + 1] as number) << 8) | ((bytes[at + 2] as number) << 16) | ((bytes[at + 3] as number) << 24);
+      } else {
+        if (at + 1 < end) word |= (bytes[at + 1] as number) << 8;
+        if (at + 2 < end) word |= (bytes[at + 2] as number) << 16;
+      }
+      at += 4;
+      if (keep) words[index++] = word;
       v3 ^= word;
       v0 = (v0 + v1) | 0;
       v1 = rotate(v1, 5) ^ v0;
@@ -48,17 +57,6 @@ export class KeyHasher {
       v1 = rotate(v1, 13) ^ v2;
       v2 = rotate(v2, 16);
       v0 ^= word;
-      if (at >= end) break;
-      word = bytes[at] as number;
-      if (at + 3 < end) {
-        word |= ((bytes[at + 1] as number) << 8) | ((bytes[at + 2] as number) << 16) | ((bytes[at + 3] as number) << 24);
-      } else {
-        if (at + 1 < end) word |= (bytes[at + 1] as number) << 8;
-        if (at + 2 < end) word |= (bytes[at + 2] as number) << 16;
-      }
-      at += 4;
-      index++;
-      if (keep) words[index] = word;
     }
     v2 ^= 0xff;
     for (let round = 0; round < 3; round++) {
@@ -91,13 +89,22 @@ export class ContentHash {
     this.high = 0x13198a2e ^ kind;
   }
 
+  /** One rotation and one multiplication a lane: the finish mixes what is left. */
   word(word: number): void {
-    let low = Math.imul(this.low ^ word, 0x9e3779b1);
-    low ^= low >>> 15;
-    this.low = Math.imul(low, 0x21f0aaad);
-    let high = Math.imul((this.high + word) | 0, 0x85ebca77);
-    high ^= high >>> 13;
-    this.high = Math.imul(high, 0x735a2d97) ^ (high >>> 16);
+    this.low = Math.imul(rotate(this.low, 5) ^ word, 0x9e3779b1);
+    this.high = Math.imul((rotate(this.high, 13) + word) | 0, 0x85ebca77);
+  }
+
+  /** `words[from, to)`: the same as word for each, and faster. */
+  words(words: Int32Array, from: number, to: number): void {
+    let { low, high } = this;
+    for (let index = from; index < to; index++) {
+      const word = words[index] as number;
+      low = Math.imul(rotate(low, 5) ^ word, 0x9e3779b1);
+      high = Math.imul((rotate(high, 13) + word) | 0, 0x85ebca77);
+    }
+    this.low = low;
+    this.high = high;
   }
 
   /** A double by its bits. */
@@ -130,9 +137,14 @@ export class ContentHash {
   }
 
   finish(): void {
-    this.word(0x5f356495);
-    this.low ^= this.low >>> 16;
-    this.high ^= this.high >>> 15;
+    let low = this.low ^ rotate(this.high, 16);
+    let high = this.high;
+    low = Math.imul(low ^ (low >>> 16), 0x21f0aaad);
+    low = Math.imul(low ^ (low >>> 15), 0x735a2d97);
+    high = Math.imul(high ^ (high >>> 15), 0x2c1b3c6d);
+    high = Math.imul(high ^ (high >>> 12), 0x297a2d39);
+    this.low = low ^ (low >>> 15);
+    this.high = high ^ (high >>> 15);
   }
 }
 

@@ -1,15 +1,15 @@
 /**
- * Idempotency entries in columns: fingerprint of the request and its outcome, until they expire.
+ * Idempotency entries: fingerprint of the request and its outcome, until they expire.
  *
  * Small outcomes (safe integers, OK, nil, errors) lie inline: such an entry costs about 70 bytes besides its id.
  * The table's name space is the slot, the scope of the id (DESIGN §4.5).
  */
 import { invariant } from "@quipu/core";
 import { ByteReader, type ByteWriter } from "./bytes.ts";
-import { ByteTable } from "./byte-table.ts";
+import { ByteTable, ownerField, shapeField } from "./byte-table.ts";
 import { ChangeTracker, type TrackedEntries } from "./change-tracker.ts";
 import { readOutcome, writeOutcome } from "./codec.ts";
-import { Float64Column, Int32Column } from "./columns.ts";
+import type { EntryChunks } from "./entry-chunks.ts";
 import { ExpiryHeap } from "./expiry-heap.ts";
 import type { ContentHash, HashSum } from "./hash.ts";
 import { errorCodesByNumber, errorNumbers } from "./opcodes.ts";
@@ -17,9 +17,13 @@ import type { OutcomeValue } from "./outcome.ts";
 import { failure, integer, nil, ok } from "./outcomes.ts";
 import { makeStoreKey, storeKeyHeadBytes, storePrefix } from "./store-key.ts";
 
-const fieldLow = 0;
-const fieldHigh = 1;
-const fieldTag = 2;
+// The entry's words in the table. First the fingerprint.
+const fieldLow: number = ownerField;
+const fieldHigh: number = ownerField + 1;
+/** Double: an inline integer. */
+const fieldInteger: number = ownerField + 2;
+const fieldTag: number = ownerField + 4;
+const entryWords = 6;
 
 const tagAbsent = 0;
 const tagInteger = 1;
@@ -31,8 +35,7 @@ const tagError = 256;
 
 export class IdempotencyStore implements TrackedEntries {
   readonly #table: ByteTable;
-  readonly #fields = new Int32Column(3);
-  readonly #integers = new Float64Column();
+  readonly #entries: EntryChunks;
   readonly #encoded = new Map<number, Uint8Array>();
   readonly #writer: ByteWriter;
   readonly #reader = new ByteReader();
@@ -41,7 +44,8 @@ export class IdempotencyStore implements TrackedEntries {
   #size = 0;
 
   constructor(seed: number, writer: ByteWriter, sum: HashSum) {
-    this.#table = new ByteTable(seed);
+    this.#table = new ByteTable(seed, entryWords, 0);
+    this.#entries = this.#table.entries;
     this.#writer = writer;
     this.tracker = new ChangeTracker(this, sum);
   }
@@ -62,11 +66,11 @@ export class IdempotencyStore implements TrackedEntries {
   }
 
   isPresent(id: number): boolean {
-    return this.#fields.get(id, fieldTag) !== tagAbsent;
+    return this.#entries.word(id, fieldTag) !== tagAbsent;
   }
 
   matches(id: number, fingerprint: ContentHash): boolean {
-    return this.#fields.get(id, fieldLow) === fingerprint.low && this.#fields.get(id, fieldHigh) === fingerprint.high;
+    return this.#entries.word(id, fieldLow) === fingerprint.low && this.#entries.word(id, fieldHigh) === fingerprint.high;
   }
 
   /** Adds an entry; there must be no live one. Then give it its outcome, in the same command. */
@@ -81,13 +85,12 @@ export class IdempotencyStore implements TrackedEntries {
   ): number {
     const found = this.#table.find(slot, bytes, start, end);
     const id = found >= 0 ? found : this.#table.insert(slot, bytes, start, end);
-    this.#fields.ensure(id);
-    this.#integers.ensure(id);
     invariant(!this.isPresent(id), `idempotency entry ${id} added twice`);
     this.tracker.beforeChange(id);
-    this.#fields.set(id, low, fieldLow);
-    this.#fields.set(id, high, fieldHigh);
-    this.#fields.set(id, tagNil, fieldTag);
+    this.#entries.setWord(id, fieldLow, low);
+    this.#entries.setWord(id, fieldHigh, high);
+    this.#entries.setDouble(id, fieldInteger, 0);
+    this.#entries.setWord(id, fieldTag, tagNil);
     this.expiry.set(id, expiresAtMs);
     this.#size++;
     return id;
@@ -95,27 +98,27 @@ export class IdempotencyStore implements TrackedEntries {
 
   /** Only for an entry just added. */
   setInteger(id: number, value: number): void {
-    this.#fields.set(id, tagInteger, fieldTag);
-    this.#integers.set(id, value);
+    this.#entries.setWord(id, fieldTag, tagInteger);
+    this.#entries.setDouble(id, fieldInteger, value);
   }
 
   /** Only for an entry just added. */
   setOutcome(id: number, outcome: OutcomeValue): void {
     if (outcome.type === "integer" && typeof outcome.value === "number") return this.setInteger(id, outcome.value);
-    if (outcome.type === "ok") return this.#fields.set(id, tagOk, fieldTag);
-    if (outcome.type === "nil") return this.#fields.set(id, tagNil, fieldTag);
-    if (outcome.type === "error") return this.#fields.set(id, tagError + errorNumbers[outcome.code], fieldTag);
-    this.#fields.set(id, tagEncoded, fieldTag);
+    if (outcome.type === "ok") return this.#entries.setWord(id, fieldTag, tagOk);
+    if (outcome.type === "nil") return this.#entries.setWord(id, fieldTag, tagNil);
+    if (outcome.type === "error") return this.#entries.setWord(id, fieldTag, tagError + errorNumbers[outcome.code]);
+    this.#entries.setWord(id, fieldTag, tagEncoded);
     this.#writer.reset();
     writeOutcome(this.#writer, outcome);
     this.#encoded.set(id, this.#writer.copy());
   }
 
   outcome(id: number): OutcomeValue {
-    const tag = this.#fields.get(id, fieldTag);
+    const tag = this.#entries.word(id, fieldTag);
     switch (tag) {
       case tagInteger:
-        return integer(this.#integers.get(id));
+        return integer(this.#entries.double(id, fieldInteger));
       case tagOk:
         return ok;
       case tagNil:
@@ -133,23 +136,21 @@ export class IdempotencyStore implements TrackedEntries {
 
   remove(id: number): void {
     this.tracker.beforeChange(id);
-    if (this.#fields.get(id, fieldTag) === tagEncoded) this.#encoded.delete(id);
-    this.#fields.set(id, tagAbsent, fieldTag);
+    if (this.#entries.word(id, fieldTag) === tagEncoded) this.#encoded.delete(id);
+    this.#entries.setWord(id, fieldTag, tagAbsent);
     this.expiry.remove(id);
     this.#size--;
     this.tracker.afterRemoval(id);
   }
 
   hashEntry(id: number, hash: ContentHash): void {
+    const chunk = this.#entries.chunk(id);
+    const offset = this.#entries.offset(id);
     hash.start(storePrefix.idempotency);
-    this.#table.hashKey(id, hash);
-    hash.word(this.#fields.get(id, fieldLow));
-    hash.word(this.#fields.get(id, fieldHigh));
+    hash.words(chunk, offset + shapeField, offset + fieldTag + 1);
+    this.#table.hashOutlyingKey(id, hash);
     hash.double(this.expiry.timeOf(id));
-    const tag = this.#fields.get(id, fieldTag);
-    hash.word(tag);
-    if (tag === tagInteger) hash.double(this.#integers.get(id));
-    else if (tag === tagEncoded) hash.bytes(this.#encoded.get(id) as Uint8Array);
+    if (chunk[offset + fieldTag] === tagEncoded) hash.bytes(this.#encoded.get(id) as Uint8Array);
   }
 
   storeKey(id: number): Uint8Array {
@@ -161,8 +162,8 @@ export class IdempotencyStore implements TrackedEntries {
   storeValue(id: number): Uint8Array {
     const writer = this.#writer;
     writer.reset();
-    writer.u32(this.#fields.get(id, fieldLow));
-    writer.u32(this.#fields.get(id, fieldHigh));
+    writer.u32(this.#entries.word(id, fieldLow));
+    writer.u32(this.#entries.word(id, fieldHigh));
     writer.varint(this.expiry.timeOf(id));
     writeOutcome(writer, this.outcome(id));
     return writer.copy();

@@ -5,7 +5,7 @@
  * does not fragment. A key costs its bytes rounded up to words (above 128 bytes: to one of a few sizes).
  */
 import { invariant } from "@quipu/core";
-import { shortKeyBytesMax } from "./hash.ts";
+import { type ContentHash, shortKeyBytesMax } from "./hash.ts";
 
 const wordsMax = shortKeyBytesMax / 4;
 /** Item sizes in words: every size up to 32, then steps that waste at most a fifth. */
@@ -94,9 +94,11 @@ export class KeyArena {
     return true;
   }
 
-  word(reference: number, count: number, index: number): number {
+  /** Feeds the words of a key to a content hash. */
+  hash(reference: number, count: number, hash: ContentHash): void {
     const slabClass = this.#classes[count] as SlabClass;
-    return slabClass.slab(reference)[slabClass.offset(reference) + index] as number;
+    const offset = slabClass.offset(reference);
+    hash.words(slabClass.slab(reference), offset, offset + count);
   }
 
   /** Copies `length` bytes into `target` from `at`. */

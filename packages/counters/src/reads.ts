@@ -52,7 +52,7 @@ function get(state: State, database: number, key: Uint8Array): OutcomeValue {
 function timeToLive(state: State, operation: Variant<"timeToLive">): OutcomeValue {
   const id = state.counters.find(operation.database, operation.key);
   if (id < 0) return integer(-2);
-  const timeMs = state.counters.expiry.timeOf(id);
+  const timeMs = state.counters.expiresAt(id);
   if (timeMs < 0) return integer(-1);
   const ms = operation.absolute ? timeMs : timeMs - state.logTimeMs;
   return integer(operation.unit === "ms" ? ms : Math.floor((ms + 500) / 1000));
@@ -69,7 +69,7 @@ function describe(state: State, operation: Variant<"describe">): OutcomeValue {
     textOutcome(positionText(counters.versionLsn(id), counters.versionIndex(id))),
     minimum === null ? nil : integer(minimum),
     maximum === null ? nil : integer(maximum),
-    integer(counters.expiry.timeOf(id)),
+    integer(counters.expiresAt(id)),
   ]);
 }
 

@@ -34,7 +34,7 @@ export class SessionStore implements TrackedEntries {
   #size = 0;
 
   constructor(seed: number, writer: ByteWriter, sum: HashSum) {
-    this.#table = new ByteTable(seed);
+    this.#table = new ByteTable(seed, 0, 0);
     this.#writer = writer;
     this.tracker = new ChangeTracker(this, sum);
   }
@@ -114,7 +114,8 @@ export class SessionStore implements TrackedEntries {
   hashEntry(id: number, hash: ContentHash): void {
     const session = this.#session(id);
     hash.start(storePrefix.session);
-    this.#table.hashKey(id, hash);
+    hash.word(this.#table.keyLength(id));
+    this.#table.hashOutlyingKey(id, hash);
     hash.double(session.lowestOpen);
     hash.word(session.replySum.low);
     hash.word(session.replySum.high);
