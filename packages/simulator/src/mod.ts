@@ -11,3 +11,9 @@ export {
   SimulatedKeyValueStore,
   type SimulatedKeyValueStoreOptions,
 } from "./key-value-store.ts";
+export { Coverage, type ProcessState } from "./coverage.ts";
+export { type CheckName, SimulationFailure } from "./failure.ts";
+export type { Mutations } from "./node.ts";
+export { Simulation, type SimulationOptions, type SimulationResult } from "./simulation.ts";
+export { Trace } from "./trace.ts";
+export { type MutationCase, mutationCases, type MutationResult, mutationTable, runMutation } from "./mutations.ts";

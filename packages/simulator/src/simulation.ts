@@ -1,0 +1,533 @@
+/**
+ * One run: a seed, a swarm configuration, several lives of a node under load and faults, then healing. In the
+ * healed part everything asked must be answered; after each recovery and at the end the books must balance.
+ */
+import { InvariantViolation, QuipuError, type Random, SeededRandom } from "@quipu/core";
+import { SimulatedClient } from "./client.ts";
+import { SimulatedClock, WallClock } from "./clock.ts";
+import { Coverage, type ProcessState } from "./coverage.ts";
+import { SimulatedDisk } from "./disk.ts";
+import { check, SimulationFailure } from "./failure.ts";
+import { Faults } from "./faults.ts";
+import { History } from "./history.ts";
+import { SimulatedKeyValueStore } from "./key-value-store.ts";
+import { Ledger } from "./ledger.ts";
+import { naiveKey } from "./naive-operations.ts";
+import { logDirectory } from "./node-log.ts";
+import { type Mutations, SimulatedNode } from "./node.ts";
+import { ObservedLog } from "./observed-log.ts";
+import { Peer } from "./peer.ts";
+import { type ProcessLife, Scheduler } from "./scheduler.ts";
+import { drawSwarm, type SwarmConfiguration } from "./swarm.ts";
+import { Trace } from "./trace.ts";
+import { Workload } from "./workload.ts";
+
+export interface SimulationOptions {
+  readonly seed: number;
+  readonly trace?: Trace;
+  readonly mutations?: Mutations;
+  readonly coverage?: Coverage;
+  /** Settings of the swarm to fix instead of drawing them. */
+  readonly swarm?: Partial<SwarmConfiguration>;
+}
+
+export interface SimulationResult {
+  readonly seed: number;
+  readonly failure: SimulationFailure | undefined;
+  readonly traceHash: string;
+  readonly virtualMs: number;
+  readonly events: number;
+  readonly lives: number;
+  readonly records: number;
+}
+
+/** Longest that the healed part may take before something counts as stuck. */
+const healingMsMax = 120_000;
+/** A run is over at the latest after this many events: a loop that only waits is not progress. */
+const eventsMax = 2_000_000;
+/** Quiet time at the end, in which everything due must be removed by the replica's own ticks. */
+const quietMs = 2_000;
+
+/** Mean events between crashes in states that last only a few. */
+const crashEveryEventsMax: Readonly<Partial<Record<ProcessState, number>>> = {
+  starting: 250,
+  checkpointing: 40,
+  stopping: 60,
+};
+
+type Phase = "chaos" | "resolving" | "quiet" | "stopping" | "restarting" | "done";
+
+export class Simulation {
+  readonly #seed: number;
+  readonly #trace: Trace;
+  readonly #coverage: Coverage;
+  readonly #mutations: Mutations;
+  readonly #swarm: SwarmConfiguration;
+  readonly #random: Random;
+  readonly #scheduler: Scheduler;
+  readonly #wall: WallClock;
+  readonly #history: History;
+  readonly #ledger = new Ledger();
+  readonly #workload: Workload;
+  readonly #clients: readonly SimulatedClient[];
+  readonly #peer: Peer | undefined;
+  readonly #faults: Faults;
+  #disk: SimulatedDisk;
+  #store: SimulatedKeyValueStore;
+  #life: ProcessLife = { alive: false };
+  #node: SimulatedNode | undefined;
+  #phase: Phase = "chaos";
+  #state: ProcessState = "down";
+  #lives = 0;
+  #goesLeft: number;
+  #healingSinceUs = 0;
+  #crashAfterEvent = false;
+  /** A checkpoint out of turn is under way. */
+  #checkpointing = false;
+  #failure: SimulationFailure | undefined;
+  /** The disk as it was before a bit of it flipped, while it is open whether the flip is noticed. */
+  #beforeFlip: SimulatedDisk | undefined;
+  /** A flip that the last start did not mind is still there: a later one may. */
+  #flipOutstanding = false;
+
+  constructor(options: SimulationOptions) {
+    this.#seed = options.seed;
+    this.#trace = options.trace ?? new Trace();
+    this.#coverage = options.coverage ?? new Coverage();
+    this.#mutations = options.mutations ?? {};
+    const random = new SeededRandom(options.seed);
+    const split = (): Random => new SeededRandom(random.uint32());
+    this.#swarm = { ...drawSwarm(split()), ...options.swarm };
+    this.#random = split();
+    this.#scheduler = new Scheduler(split());
+    this.#wall = new WallClock(this.#scheduler);
+    this.#history = new History(() => this.#wall.latestStampMs());
+    this.#workload = new Workload(split(), this.#swarm);
+    this.#goesLeft = this.#swarm.goes;
+    this.#clients = Array.from({ length: this.#swarm.clients }, (_, i) => this.#makeClient(`c${i}`, split()));
+    this.#peer = this.#swarm.peer ? new Peer(split(), this.#workload, this.#ledger) : undefined;
+    this.#faults = new Faults({
+      random: split(),
+      swarm: this.#swarm,
+      faulty: () => this.#isFaulty,
+      met: (fault) => this.#met(fault),
+      crash: (when) => (when === "before" ? this.#crash("at an effect") : (this.#crashAfterEvent = true)),
+    });
+    const complete = (action: () => void): void => {
+      this.#scheduler.schedule(this.#faults.latencyUs(), this.#life, action);
+    };
+    this.#disk = new SimulatedDisk({ random: split(), complete });
+    this.#store = new SimulatedKeyValueStore({
+      random: split(),
+      complete,
+      pageEntries: 20,
+      fault: (operation) => this.#faults.onStore(operation),
+    });
+  }
+
+  /** Runs to the end. Never rejects: what goes wrong is in the result. */
+  async run(): Promise<SimulationResult> {
+    this.#trace.add(`seed ${this.#seed} ${JSON.stringify(this.#swarm)}`);
+    try {
+      await this.#run();
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#life.alive = false;
+    if (this.#failure !== undefined) this.#trace.add(`FAILED ${this.#failure.message}`);
+    return {
+      seed: this.#seed,
+      failure: this.#failure,
+      traceHash: this.#trace.hash(),
+      virtualMs: this.#scheduler.nowUs / 1000,
+      events: this.#scheduler.events,
+      lives: this.#lives,
+      records: this.#history.lastLsn,
+    };
+  }
+
+  async #run(): Promise<void> {
+    this.#scheduleStart(0);
+    for (const client of this.#clients) this.#scheduleGo(client);
+    if (this.#peer !== undefined) this.#schedulePeer(this.#peer);
+    while (this.#phase !== "done" && this.#failure === undefined) {
+      check(this.#scheduler.events < eventsMax, "not-live", () => `${eventsMax} events and no end`);
+      check(this.#scheduler.step(), "not-live", () => `nothing more happens in phase ${this.#phase}`);
+      await allMicrotasks();
+      if (this.#failure === undefined) this.#afterEvent();
+    }
+  }
+
+  #afterEvent(): void {
+    for (const client of this.#clients) {
+      check(!client.hasUnflushed, "reply-order", () => "replies were delivered and not flushed");
+    }
+    // Some states are short: there power goes far more often, or it never would.
+    const crashEveryEvents = Math.min(this.#swarm.crashEveryEvents, crashEveryEventsMax[this.#state] ?? Infinity);
+    if (this.#crashAfterEvent) this.#crash("after an effect");
+    else if (this.#isFaulty && crashEveryEvents > 0 && this.#random.below(crashEveryEvents) === 0) {
+      this.#met("crash at an event");
+      this.#crash("at an event");
+    }
+    if (this.#phase === "chaos") this.#maybeEndChaos();
+    else if (this.#scheduler.nowUs - this.#healingSinceUs > healingMsMax * 1000) this.#stuck();
+  }
+
+  /** Faults strike, and power may go. */
+  get #isFaulty(): boolean {
+    return (
+      this.#phase === "chaos" &&
+      this.#life.alive &&
+      this.#lives < this.#swarm.incarnationsMax &&
+      this.#beforeFlip === undefined
+    );
+  }
+
+  #met(fault: string): void {
+    this.#coverage.count(fault, this.#state);
+    this.#note(`fault: ${fault} while ${this.#state}`);
+  }
+
+  #note(text: string): void {
+    this.#trace.add(`${this.#scheduler.nowUs} ${text}`);
+  }
+
+  /** Checks run inside the code under test: they are recorded, never thrown through it. */
+  #guard(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??=
+      error instanceof SimulationFailure ? error : new SimulationFailure("threw", describe(error), error);
+  }
+
+  // The node's lives
+
+  #scheduleStart(delayUs: number): void {
+    this.#scheduler.schedule(delayUs, undefined, () => this.#start());
+  }
+
+  #start(): void {
+    this.#lives += 1;
+    this.#state = this.#phase === "chaos" ? "starting" : "healing";
+    const life: ProcessLife = { alive: true };
+    this.#life = life;
+    this.#crashAfterEvent = false;
+    this.#checkpointing = false;
+    this.#faults.failed = false;
+    this.#maybeFlip();
+    this.#disk.fault = (operation) => {
+      this.#note(`disk ${operation.type} ${operation.path} ${operation.position}+${operation.length}`);
+      return this.#faults.onDisk(operation);
+    };
+    this.#note(`start ${this.#lives}`);
+    const node = this.#makeNode(life);
+    this.#node = node;
+    node.start().then(
+      () => life.alive && this.#guard(() => this.#started()),
+      (error: unknown) => life.alive && this.#guard(() => this.#ended(error, "start")),
+    );
+  }
+
+  #makeNode(life: ProcessLife): SimulatedNode {
+    const node = new SimulatedNode({
+      disk: this.#disk,
+      store: this.#watched(this.#store),
+      clock: new SimulatedClock(this.#scheduler, this.#wall, life, new SeededRandom(this.#random.uint32())),
+      random: new SeededRandom(this.#random.uint32()),
+      swarm: this.#swarm,
+      mutations: this.#mutations,
+      onFatal: (error) => life.alive && this.#guard(() => this.#ended(error, "fatal")),
+      observe: (inner) =>
+        new ObservedLog({
+          inner,
+          history: this.#history,
+          scheduler: this.#scheduler,
+          life,
+          random: new SeededRandom(this.#random.uint32()),
+          swarm: this.#swarm,
+          faulty: () => this.#isFaulty && node.isServing,
+          met: (fault) => this.#met(fault),
+          haunt: (records) => this.#haunt(records),
+          guard: (action) => this.#guard(action),
+        }),
+      recovered: (recovered) => this.#guard(() => this.#recovered(recovered)),
+    });
+    return node;
+  }
+
+  /** The store, telling us when a checkpoint is being written. */
+  #watched(store: SimulatedKeyValueStore): SimulatedKeyValueStore {
+    const batch = store.batch.bind(store);
+    store.batch = () => {
+      if (this.#state === "serving") this.#state = "checkpointing";
+      const made = batch();
+      const write = made.write.bind(made);
+      made.write = (options) =>
+        write(options).finally(() => {
+          if (this.#state === "checkpointing") this.#state = "serving";
+        });
+      return made;
+    };
+    return store;
+  }
+
+  #recovered(node: SimulatedNode): void {
+    const { machine } = node;
+    this.#note(`recovered at ${machine.appliedLsn}, the log ends at ${this.#history.lastLsn}`);
+    check(
+      machine.appliedLsn >= this.#ledger.acknowledgedLsn,
+      "acknowledged-lost",
+      () => `recovery ends at ${machine.appliedLsn}, ${this.#ledger.acknowledgedLsn} was acknowledged`,
+    );
+    this.#checkState(node);
+    this.#ledger.checkAttempts(this.#history);
+    this.#checkTallies(node);
+  }
+
+  #checkState(node: SimulatedNode): void {
+    const { machine } = node;
+    const expected = this.#history.hashAt(machine.appliedLsn);
+    const hash = machine.stateHash();
+    check(hash === expected, "state-hash", () => `the state at ${machine.appliedLsn} is ${hash} instead of ${expected}`);
+  }
+
+  #checkTallies(node: SimulatedNode): void {
+    this.#ledger.checkTallies((key) => {
+      const [database, name] = naiveKey(key);
+      const outcome = node.machine.read({ type: "get", database, key: name });
+      return outcome.type === "integer" ? BigInt(outcome.value) : 0n;
+    });
+  }
+
+  #started(): void {
+    if (this.#beforeFlip !== undefined) {
+      this.#met("bit flip in a dead place");
+      this.#beforeFlip = undefined;
+      this.#flipOutstanding = true;
+    }
+    if (this.#phase === "chaos") {
+      this.#state = "serving";
+      if (this.#random.chance(this.#swarm.orderlyStopPercent, 100)) {
+        const afterUs = this.#random.below(200_000);
+        this.#scheduler.schedule(afterUs, this.#life, () => this.#phase === "chaos" && this.#stop());
+      }
+    } else if (this.#phase === "restarting") this.#finish();
+    const server = this.#node as SimulatedNode;
+    if (this.#workload.bounded.size === 0) this.#clients[0]?.bound(server);
+  }
+
+  #stop(): void {
+    this.#note("orderly stop");
+    if (this.#phase === "chaos") {
+      this.#state = "stopping";
+      this.#met("orderly stop");
+    }
+    const life = this.#life;
+    (this.#node as SimulatedNode).stop().then(
+      () => life.alive && this.#guard(() => this.#down("stopped")),
+      (error: unknown) => life.alive && this.#guard(() => this.#ended(error, "stop")),
+    );
+  }
+
+  /** The process ends by itself: allowed only where the disk failed, or was damaged before it started. */
+  #ended(error: unknown, when: "start" | "fatal" | "stop"): void {
+    this.#note(`ended (${when}): ${describe(error)}`);
+    const cause = rootOf(error);
+    if (cause instanceof SimulationFailure) throw cause;
+    const isCorrupt = cause instanceof QuipuError && cause.code === "LOG_CORRUPT";
+    if (isCorrupt && this.#beforeFlip !== undefined) {
+      this.#met("bit flip refused");
+      const repaired = this.#beforeFlip;
+      this.#beforeFlip = undefined;
+      this.#crash("refused", repaired);
+      return;
+    }
+    if (isCorrupt && this.#flipOutstanding) {
+      this.#met("bit flip refused later");
+      this.#phase = "done";
+      return;
+    }
+    const isBug = cause instanceof InvariantViolation || !this.#faults.failed;
+    check(!isBug, when === "start" ? "start-refused" : "fatal-without-fault", () => describe(error));
+    this.#met("process ended on a disk error");
+    this.#crash("disk error");
+  }
+
+  /** Power off. What was not synced is lost as the disk sees fit. */
+  #crash(why: string, repaired?: SimulatedDisk): void {
+    this.#crashAfterEvent = false;
+    if (!this.#life.alive) return;
+    this.#disk = repaired ?? this.#disk.crash(this.#swarm.crashKeeps);
+    this.#store = this.#store.crash(this.#swarm.crashKeeps);
+    this.#down(`crash ${why}`);
+  }
+
+  #down(why: string): void {
+    this.#note(why);
+    this.#life.alive = false;
+    this.#node = undefined;
+    this.#state = "down";
+    for (const client of this.#clients) client.disconnected();
+    this.#peer?.disconnected();
+    if (this.#phase === "stopping") this.#phase = "restarting";
+    this.#scheduleStart(this.#random.below(50_000));
+  }
+
+  #maybeFlip(): void {
+    if (this.#phase !== "chaos" || this.#lives === 1 || !this.#random.chance(this.#swarm.bitFlipPercent, 100)) return;
+    const paths = this.#disk.paths().filter((path) => path.startsWith(`${logDirectory}/`) && this.#disk.bytes(path).length > 0);
+    const path = paths[this.#random.below(Math.max(paths.length, 1))];
+    if (path === undefined) return;
+    this.#beforeFlip = this.#disk.clone();
+    const bytes = this.#disk.bytes(path);
+    // Mostly where something is written.
+    const used = bytes.findLastIndex((byte) => byte !== 0) + 1;
+    const limit = used > 0 && this.#random.chance(4, 5) ? used : bytes.length;
+    const bit = this.#random.below(limit) * 8 + this.#random.below(8);
+    this.#disk.flipBit(path, bit);
+    this.#met("bit flip");
+    this.#note(`flipped bit ${bit} of ${path}`);
+  }
+
+  /** A record whose append was given up appears all the same, later. */
+  #haunt(records: readonly Uint8Array[]): void {
+    const copies = records.map((record) => record.slice());
+    this.#scheduler.schedule(this.#random.below(400_000), undefined, () => {
+      if (this.#phase !== "chaos" || this.#node?.isServing !== true) return;
+      this.#note("a lost append appears");
+      this.#node.innerLog.append(copies).catch(() => undefined);
+    });
+  }
+
+  // Clients
+
+  #makeClient(name: string, random: Random): SimulatedClient {
+    return new SimulatedClient({
+      name,
+      random,
+      workload: this.#workload,
+      history: this.#history,
+      ledger: this.#ledger,
+      trace: this.#trace,
+      pipelineMax: this.#swarm.pipelineMax,
+      guard: (action) => this.#guard(action),
+    });
+  }
+
+  #scheduleGo(client: SimulatedClient): void {
+    this.#scheduler.schedule(this.#random.below(2 * this.#swarm.thinkUs), undefined, () => {
+      if (this.#phase !== "chaos") return;
+      this.#go(client);
+      this.#scheduleGo(client);
+    });
+  }
+
+  #go(client: SimulatedClient): void {
+    const node = this.#node;
+    if (node === undefined || !node.hasDoor || this.#state === "stopping") return;
+    this.#goesLeft -= 1;
+    if (this.#random.below(10_000) < this.#swarm.wallJumps) this.#jump();
+    if (node.isServing && this.#random.below(10_000) < this.#swarm.checkpoints) this.#checkpoint(node);
+    this.#guard(() => client.go(node));
+    if (node.isServing && this.#random.chance(1, 8)) this.#checkState(node);
+  }
+
+  #checkpoint(node: SimulatedNode): void {
+    const life = this.#life;
+    if (this.#checkpointing) return;
+    this.#checkpointing = true;
+    node.checkpoint().then(
+      () => life.alive && (this.#checkpointing = false),
+      (error: unknown) => life.alive && this.#guard(() => this.#ended(error, "fatal")),
+    );
+  }
+
+  #jump(): void {
+    const byMs = ([-3_600_000, -2_500, -40, 40, 2_500, 600_000] as const)[this.#random.below(6)] as number;
+    this.#met(byMs < 0 ? "wall clock set back" : "wall clock set forward");
+    this.#wall.jump(byMs);
+  }
+
+  #schedulePeer(peer: Peer): void {
+    this.#scheduler.schedule(this.#random.below(4 * this.#swarm.thinkUs), undefined, () => {
+      if (this.#phase !== "chaos" && this.#phase !== "resolving") return;
+      const node = this.#node;
+      if (node?.isServing === true) {
+        peer.go(node.log, node.door.stampNowMs(), this.#phase !== "chaos", (action) => this.#guard(action));
+      }
+      this.#schedulePeer(peer);
+    });
+  }
+
+  // Healing
+
+  #maybeEndChaos(): void {
+    if (this.#goesLeft > 0) return;
+    this.#note("healing");
+    this.#phase = "resolving";
+    this.#healingSinceUs = this.#scheduler.nowUs;
+    if (this.#state !== "down") this.#state = "healing";
+    this.#resolve();
+  }
+
+  /** Again and again until every request has its answer. */
+  #resolve(): void {
+    const node = this.#node;
+    if (node?.isServing === true) {
+      const unresolved = this.#clients.reduce((sum, client) => sum + client.unresolvedCount + client.pendingCount, 0);
+      if (unresolved === 0 && this.#peer?.isIdle !== false) {
+        this.#phase = "quiet";
+        this.#scheduler.schedule(quietMs * 1000, undefined, () => this.#guard(() => this.#quiet(node)));
+        return;
+      }
+      this.#guard(() => {
+        for (const client of this.#clients) client.resolve(node);
+      });
+    }
+    this.#scheduler.schedule(5_000, undefined, () => this.#resolve());
+  }
+
+  #quiet(node: SimulatedNode): void {
+    const overdueMs = node.door.stampNowMs() - node.machine.nextDueMs;
+    check(overdueMs < quietMs / 2, "expiry", () => `something is due for ${overdueMs} ms and still there`);
+    this.#checkState(node);
+    this.#ledger.checkAttempts(this.#history);
+    this.#checkTallies(node);
+    this.#phase = "stopping";
+    this.#stop();
+  }
+
+  #finish(): void {
+    this.#checkState(this.#node as SimulatedNode);
+    this.#note(`done: ${this.#history.lastLsn} records, state ${this.#history.hashAt(this.#history.lastLsn)}`);
+    this.#phase = "done";
+  }
+
+  #stuck(): void {
+    const waiting = this.#clients.map((client) => `${client.pendingCount}+${client.unresolvedCount}`).join(", ");
+    throw new SimulationFailure("not-live", `unanswered after ${healingMsMax} ms without faults (${this.#phase}): ${waiting}`);
+  }
+}
+
+/** The first cause that says what happened. */
+function rootOf(error: unknown): unknown {
+  let cause = error;
+  while (cause instanceof Error && !(cause instanceof SimulationFailure) && cause.cause instanceof Error) cause = cause.cause;
+  return cause;
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+}
+
+/** Resolves when no microtask is left: the only place that touches the real event loop, and no result depends on it. */
+function allMicrotasks(): Promise<void> {
+  // oxlint-disable-next-line no-restricted-globals -- a barrier behind the microtasks of one event, not a timer
+  return new Promise((resolve) => setImmediate(resolve));
+}
