@@ -3,9 +3,8 @@ import { QuipuError } from "@quipu/core";
 
 /** `setting` is the flag that chooses the port. */
 export function listenFailure(error: unknown, setting: string, bind: string, port: number): QuipuError {
-  if (error instanceof QuipuError) return error;
-  const code = (error as NodeJS.ErrnoException).code;
-  if (code === "EADDRINUSE") {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "EADDRINUSE" || code === "PORT_IN_USE") {
     return new QuipuError(
       "PORT_IN_USE",
       `port ${port} on ${bind} is taken by another process. See which: ss -ltnp "sport = :${port}". ` +
@@ -13,11 +12,14 @@ export function listenFailure(error: unknown, setting: string, bind: string, por
       { cause: error },
     );
   }
+  if (error instanceof QuipuError) return error;
   if (code === "EACCES") {
     return new QuipuError("INVALID_CONFIGURATION", `port ${port} needs more rights than this user has (${setting})`, {
       cause: error,
     });
   }
   const reason = error instanceof Error ? error.message : String(error);
-  return new QuipuError("INVALID_CONFIGURATION", `cannot listen on ${bind} port ${port}: ${reason}`, { cause: error });
+  return new QuipuError("INVALID_CONFIGURATION", `cannot listen on ${bind} port ${port}: ${reason} (${setting})`, {
+    cause: error,
+  });
 }

@@ -17,7 +17,10 @@ export interface Log {
 
 export function createLog(level: LogLevel): Log {
   // Synchronous: the last line before the process ends is the one that matters.
-  const logger = pino({ level, base: null }, pinoDestination({ dest: 2, sync: true }));
+  const destination = pinoDestination({ dest: 2, sync: true });
+  // Nobody reads any more: no reason to stop counting.
+  destination.on("error", () => {});
+  const logger = pino({ level, base: null }, destination);
   return {
     debug: (fields, message) => logger.debug(fields, message),
     info: (fields, message) => logger.info(fields, message),

@@ -84,6 +84,28 @@ const shardMetrics: readonly ShardMetric[] = [
   },
 ];
 
+/** What the RESP door counts; CONFIG RESETSTAT sets it back, which Prometheus takes for a restart. */
+export interface RespFigures {
+  readonly connectionCount: number;
+  readonly statistics: {
+    readonly connectionsReceived: number;
+    readonly connectionsRefused: number;
+    readonly commands: number;
+    readonly inputBytes: number;
+    readonly outputBytes: number;
+    readonly errorReplies: number;
+  };
+}
+
+const respTotals: readonly (readonly [string, string, keyof RespFigures["statistics"]])[] = [
+  ["quipu_resp_connections_received_total", "Connections taken.", "connectionsReceived"],
+  ["quipu_resp_connections_refused_total", "Connections refused at the limit.", "connectionsRefused"],
+  ["quipu_resp_commands_total", "Commands read.", "commands"],
+  ["quipu_resp_input_bytes_total", "Bytes read.", "inputBytes"],
+  ["quipu_resp_output_bytes_total", "Bytes written.", "outputBytes"],
+  ["quipu_resp_error_replies_total", "Replies that were errors.", "errorReplies"],
+];
+
 export class Metrics {
   readonly #registry = new Registry();
   readonly #syncs: Histogram;
@@ -128,6 +150,29 @@ export class Metrics {
 
   watch(status: () => NodeStatus): void {
     this.#status = status;
+  }
+
+  watchResp(figures: RespFigures): void {
+    const registers = [this.#registry];
+    new Gauge({
+      name: "quipu_resp_connections",
+      help: "Open connections of the Redis protocol.",
+      registers,
+      collect() {
+        this.set(figures.connectionCount);
+      },
+    });
+    for (const [name, help, field] of respTotals) {
+      new Counter({
+        name,
+        help,
+        registers,
+        collect() {
+          this.reset();
+          this.inc(figures.statistics[field]);
+        },
+      });
+    }
   }
 
   observeSync(durationMs: number): void {

@@ -12,6 +12,7 @@ import { Closers } from "./closers.ts";
 import type { Configuration } from "./config/settings.ts";
 import { type DataDirectory, holdDataDirectory } from "./data-directory.ts";
 import { startHttpDoor } from "./http/http-door.ts";
+import { listenFailure } from "./listen-failure.ts";
 import type { Log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { raiseIncarnation } from "./node-identity.ts";
@@ -84,20 +85,24 @@ async function open(options: NodeOptions, closers: Closers): Promise<QuipuNode> 
   const status = (): NodeStatus => nodeStatus(core, endpoints, isReady, startedMs);
   metrics.watch(status);
   const shared = { replica: core.replica, authenticator: new Authenticator(configuration.tokens), log };
+  const { bind, respPort, httpPort } = configuration;
   const resp = await startRespDoor({
     ...shared,
     clock: new NodeClock(),
     random: new CryptoRandom(),
-    bind: configuration.bind,
-    port: configuration.respPort,
+    bind,
+    port: respPort,
     options: { allowFlush: configuration.allowFlush, version },
+  }).catch((error: unknown) => {
+    throw listenFailure(error, "--resp-port", bind, respPort);
   });
+  metrics.watchResp(resp);
   closers.add("the RESP door", () => resp.close());
-  const http = await startHttpDoor({ ...shared, status, metrics }, configuration.bind, configuration.httpPort);
+  const http = await startHttpDoor({ ...shared, status, metrics }, bind, httpPort);
   closers.add("the HTTP door", () => http.close());
   endpoints = {
-    resp: { host: configuration.bind, port: resp.port },
-    http: { host: configuration.bind, port: http.port },
+    resp: { host: bind, port: resp.port },
+    http: { host: bind, port: http.port },
   };
   isReady = true;
   return {

@@ -1,52 +1,14 @@
-/** The `quipu` command: parses, runs, and turns what went wrong into one line and an exit code. */
-import { Command, CommanderError } from "commander";
-import { version } from "../version.ts";
-import { benchCommand } from "./bench.ts";
-import { describeError, exitCodeOf, exitUsage } from "./exit.ts";
-import { replayCommand } from "./replay.ts";
-import { startCommand } from "./start.ts";
-import { statusCommand } from "./status.ts";
+/** The process of the `quipu` command. */
+import { runCommandLine } from "./command-line.ts";
 
-function createProgram(): Command {
-  const program = new Command("quipu")
-    .description("The numbers an application may not get wrong: a durable, exactly-once counter store.")
-    .version(version, "--version", "print the version")
-    .helpOption("--help", "show this help")
-    .addHelpText(
-      "after",
-      `
-Exit codes: 0 all is well, 1 it failed, 2 wrong usage or configuration.
-
-Examples:
-  quipu start --data ./data
-  redis-cli -p 7379 INCR visits
-  quipu replay access.log --field path`,
-    );
-  for (const command of [startCommand(), statusCommand(), replayCommand(), benchCommand()]) {
-    program.addCommand(command.helpOption("--help", "show this help"));
-  }
-  for (const command of [program, ...program.commands]) {
-    command.exitOverride().showHelpAfterError(`(${commandLine(command)} --help shows what there is)`);
-  }
-  return program;
+// `quipu --help | head`, or a supervisor that has gone: nobody reads any more, which is no reason to stop counting.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
 }
 
-function commandLine(command: Command): string {
-  return command.parent === null ? command.name() : `${command.parent.name()} ${command.name()}`;
-}
-
-async function main(): Promise<void> {
-  try {
-    await createProgram().parseAsync(process.argv);
-  } catch (error) {
-    if (error instanceof CommanderError) {
-      // Commander has already said what is wrong, or shown the help that was asked for.
-      process.exitCode = error.exitCode === 0 ? 0 : exitUsage;
-      return;
-    }
-    process.stderr.write(`${describeError(error)}\n`);
-    process.exitCode = exitCodeOf(error);
-  }
-}
-
-await main();
+process.exitCode = await runCommandLine(process.argv.slice(2), {
+  stdout: (text) => void process.stdout.write(text),
+  stderr: (text) => void process.stderr.write(text),
+});

@@ -1,12 +1,6 @@
-/** `quipu start`: one durable node until a signal ends it. */
-import { constants } from "node:os";
+/** `quipu start`: its flags and help. */
 import { Command, Option } from "commander";
-import { loadConfiguration } from "../config/load.ts";
 import { describeSetting, type SettingName, settingNames, variableOf } from "../config/settings.ts";
-import { createLog, type Log } from "../log.ts";
-import { openNode, type QuipuNode } from "../node.ts";
-import { version } from "../version.ts";
-import { describeError, exitFailure } from "./exit.ts";
 
 export function startCommand(): Command {
   const command = new Command("start").description("run a durable server on this machine");
@@ -27,7 +21,11 @@ Examples:
   quipu start --data ./data
   QUIPU_TOKENS=$(openssl rand -hex 32) quipu start --data /var/lib/quipu --bind 0.0.0.0`,
     )
-    .action(async (_options: unknown, self: Command) => runStart(self));
+    .action(async (_options: unknown, self: Command) => {
+      // Loaded only now: the server with all that it stands on takes far longer to load than the other commands.
+      const { runStart } = await import("./run-start.ts");
+      await runStart(givenFlags(self));
+    });
 }
 
 /** Defaults and variables are only shown here: the configuration loader applies them, for all three sources alike. */
@@ -39,46 +37,14 @@ function optionOf(name: SettingName): Option {
   return new Option(flags, `${description} (${variableOf(name)}${note})`);
 }
 
-async function runStart(command: Command): Promise<void> {
+/** What was given on the command line, under the names of the settings. */
+function givenFlags(command: Command): Readonly<Record<string, unknown>> {
   const given = command.opts<Readonly<Record<string, unknown>>>();
   const flags: Record<string, unknown> = { config: given["config"] };
   for (const name of settingNames) flags[name] = given[camelCase(name)];
-  const configuration = loadConfiguration({ flags, environment: process.env });
-  const log = createLog(configuration.logLevel);
-  const opening = openNode({ configuration, log, onFatal: (error) => endAtOnce(log, error) });
-  stopOnSignals(opening, log);
-  const node = await opening;
-  const { resp, http } = node.endpoints;
-  process.stdout.write(
-    `quipu ${version} is ready: RESP ${resp.host}:${resp.port}, HTTP ${http.host}:${http.port}, ` +
-      `data ${node.dataDirectory}\n`,
-  );
+  return flags;
 }
 
 function camelCase(name: string): string {
   return name.replaceAll(/-([a-z])/g, (_match, letter: string) => letter.toUpperCase());
-}
-
-/** A failed fsync or a broken invariant: what is in memory may differ from what is on disk, so nothing is saved. */
-function endAtOnce(log: Log, error: unknown): void {
-  log.fatal({ error: describeError(error) }, "the node cannot go on");
-  process.stderr.write(`${describeError(error)}\n`);
-  process.exit(exitFailure);
-}
-
-function stopOnSignals(opening: Promise<QuipuNode>, log: Log): void {
-  let isStopping = false;
-  const stop = (signal: "SIGINT" | "SIGTERM"): void => {
-    if (isStopping) process.exit(128 + constants.signals[signal]);
-    isStopping = true;
-    log.info({ signal }, "stopping");
-    opening
-      .then((node) => node.close())
-      .then(
-        () => process.exit(0),
-        (error: unknown) => endAtOnce(log, error),
-      );
-  };
-  process.on("SIGINT", () => stop("SIGINT"));
-  process.on("SIGTERM", () => stop("SIGTERM"));
 }

@@ -1,0 +1,56 @@
+/** The `quipu` command: parses, runs, and turns what went wrong into one line and an exit code. */
+import { Command, CommanderError } from "commander";
+import { version } from "../version.ts";
+import { benchCommand } from "./bench.ts";
+import { describeError, exitCodeOf, exitUsage } from "./exit.ts";
+import { replayCommand } from "./replay.ts";
+import { startCommand } from "./start.ts";
+import { statusCommand } from "./status.ts";
+
+function createProgram(terminal: Terminal): Command {
+  const program = new Command("quipu")
+    .description("The numbers an application may not get wrong: a durable, exactly-once counter store.")
+    .version(version, "--version", "print the version")
+    .helpOption("--help", "show this help")
+    .addHelpText(
+      "after",
+      `
+Exit codes: 0 all is well, 1 it failed, 2 wrong usage or configuration.
+
+Examples:
+  quipu start --data ./data
+  redis-cli -p 7379 INCR visits
+  quipu replay access.log --field path`,
+    );
+  for (const command of [startCommand(), statusCommand(), replayCommand(), benchCommand()]) {
+    program.addCommand(command.helpOption("--help", "show this help"));
+  }
+  for (const command of [program, ...program.commands]) {
+    command.configureOutput({ writeOut: terminal.stdout, writeErr: terminal.stderr });
+    command.exitOverride().showHelpAfterError(`(${commandLine(command)} --help shows what there is)`);
+  }
+  return program;
+}
+
+function commandLine(command: Command): string {
+  return command.parent === null ? command.name() : `${command.parent.name()} ${command.name()}`;
+}
+
+/** Where help and errors go. */
+export interface Terminal {
+  stdout(text: string): void;
+  stderr(text: string): void;
+}
+
+/** Runs one command line (without the program's name) and resolves to its exit code. */
+export async function runCommandLine(words: readonly string[], terminal: Terminal): Promise<number> {
+  try {
+    await createProgram(terminal).parseAsync(words, { from: "user" });
+    return 0;
+  } catch (error) {
+    // Commander has already said what is wrong, or shown the help that was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitUsage;
+    terminal.stderr(`${describeError(error)}\n`);
+    return exitCodeOf(error);
+  }
+}

@@ -1,0 +1,44 @@
+/** `quipu start`, the running: one durable node until a signal ends it. */
+import { constants } from "node:os";
+import { loadConfiguration } from "../config/load.ts";
+import { createLog, type Log } from "../log.ts";
+import { openNode, type QuipuNode } from "../node.ts";
+import { version } from "../version.ts";
+import { describeError, exitFailure } from "./exit.ts";
+
+export async function runStart(flags: Readonly<Record<string, unknown>>): Promise<void> {
+  const configuration = loadConfiguration({ flags, environment: process.env });
+  const log = createLog(configuration.logLevel);
+  const opening = openNode({ configuration, log, onFatal: (error) => endAtOnce(log, error) });
+  stopOnSignals(opening, log);
+  const node = await opening;
+  const { resp, http } = node.endpoints;
+  process.stdout.write(
+    `quipu ${version} is ready: RESP ${resp.host}:${resp.port}, HTTP ${http.host}:${http.port}, ` +
+      `data ${node.dataDirectory}\n`,
+  );
+}
+
+/** A failed fsync or a broken invariant: what is in memory may differ from what is on disk, so nothing is saved. */
+function endAtOnce(log: Log, error: unknown): void {
+  log.fatal({ error: describeError(error) }, "the node cannot go on");
+  process.stderr.write(`${describeError(error)}\n`);
+  process.exit(exitFailure);
+}
+
+function stopOnSignals(opening: Promise<QuipuNode>, log: Log): void {
+  let isStopping = false;
+  const stop = (signal: "SIGINT" | "SIGTERM"): void => {
+    if (isStopping) process.exit(128 + constants.signals[signal]);
+    isStopping = true;
+    log.info({ signal }, "stopping");
+    opening
+      .then((node) => node.close())
+      .then(
+        () => process.exit(0),
+        (error: unknown) => endAtOnce(log, error),
+      );
+  };
+  process.on("SIGINT", () => stop("SIGINT"));
+  process.on("SIGTERM", () => stop("SIGTERM"));
+}
