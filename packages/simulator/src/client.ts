@@ -92,6 +92,7 @@ export class SimulatedClient implements Caller {
     this.#door = server.door;
     const count = 1 + random.below(pipelineMax);
     const readsOnly = !server.isServing || this.#unorderedReads > 0 || (this.#ordered.length === 0 && random.chance(20, 100));
+    if (!readsOnly && random.chance(15, 100)) this.#sendBurst(server.door, count);
     for (let i = 0; i < count; i++) {
       if (readsOnly) this.#sendRead(server);
       else this.#sendOrdered(server);
@@ -133,6 +134,12 @@ export class SimulatedClient implements Caller {
     } else if (draw < 58) this.#write(door, workload.write(), undefined, undefined, undefined);
     else if (draw < 64) this.#write(door, workload.transaction(), undefined, undefined, undefined);
     else this.#sendRepeatable(door, this.#requests.next(door.stampNowMs()));
+  }
+
+  /** Equal adds in a row, which fold into one run. */
+  #sendBurst(door: ReplicaDoor, count: number): void {
+    const operation = this.#options.workload.burst();
+    for (let i = 0; i < 2 * count; i++) this.#write(door, operation, undefined, undefined, undefined);
   }
 
   #sendRepeatable(door: ReplicaDoor, repeatable: Repeatable): void {

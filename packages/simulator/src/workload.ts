@@ -74,6 +74,15 @@ export class Workload {
     }
   }
 
+  /** An add that is sent many times in a row, mostly against bounds. */
+  burst(): WriteOperation {
+    const random = this.#random;
+    const onBounded = this.bounded.size > 0 && random.chance(70, 100);
+    const key = onBounded ? `b${random.below(boundedKeys)}` : this.#mixedKey();
+    const delta = ([1, 2, 7, -1, -3, 4_000_000_000_000_000_000n] as const)[random.below(onBounded ? 5 : 6)] ?? 1;
+    return { type: "add", database: 0, key: bytesOf(key), delta };
+  }
+
   /** Several operations in one command: all or nothing. */
   transaction(): Command {
     const operations: Operation[] = Array.from({ length: 1 + this.#random.below(4) }, () =>
