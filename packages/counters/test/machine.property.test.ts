@@ -42,85 +42,68 @@ function compareReads(model: Model, machine: CounterMachine, reads: readonly Rea
 const shown = (value: unknown): string =>
   JSON.stringify(value, (_, item: unknown) => (typeof item === "bigint" ? `${item}n` : item instanceof Uint8Array ? String.fromCharCode(...item) : item));
 
+/** Feeds a machine and the model the same records, and compares every reply; `afterRecord` may look closer. */
+function follow(steps: readonly Step[], afterRecord?: (model: Model, machine: CounterMachine) => void): void {
+  const feed = new Feed();
+  const model = new Model();
+  for (const { stampMs, commands } of stamped(steps)) {
+    const wanted = withPresentVersions(commands, feed.machine);
+    const built = buildRecord(wanted, { number: ++feed.number, stampMs });
+    const outcomes = feed.applyBuilt(built.record);
+    // The model goes through the record as it is folded: replies are the same, and so are positions.
+    const inOrder = built.order.map(({ command }) => command);
+    const expected = model.apply(feed.position, stampMs, inOrder);
+    expect(outcomes.length).toBe(expected.length);
+    for (const [at, outcome] of outcomes.entries()) compare(inOrder[at], expected[at] as Expected, outcome);
+    expect(feed.machine.logTimeMs).toBe(model.state.logTimeMs);
+    afterRecord?.(model, feed.machine);
+  }
+  compareReads(model, feed.machine);
+}
+
+/** Adds and bounds on one key. */
+const onOneKey: fc.Arbitrary<Operation> = fc
+  .oneof<fc.WeightedArbitrary<object>[]>(
+    { weight: 8, arbitrary: fc.record({ type: fc.constant("add"), delta: fc.constantFrom(1, -1, 2, -3) }) },
+    { weight: 3, arbitrary: fc.record({ type: fc.constant("add"), delta: tameInt64 }) },
+    { weight: 2, arbitrary: fc.record({ type: fc.constant("bound"), minimum: tameInt64, maximum: tameInt64, force: fc.boolean() }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ type: fc.constant("compareAndSet"), expected: fc.constant({ type: "value", value: 0 }), value: tameInt64 }),
+    },
+  )
+  .map((operation) => ({ ...operation, database: 0, key: Uint8Array.of(97) }) as unknown as Operation);
+
 describe("against the model", () => {
   test("replies and reads are the model's, record by record", () => {
     fc.assert(
       fc.property(schedule(), (steps) => {
-        const feed = new Feed();
-        const model = new Model();
-        for (const { stampMs, commands } of stamped(steps)) {
-          const wanted = withPresentVersions(commands, feed.machine);
-          const built = buildRecord(wanted, { number: ++feed.number, stampMs });
-          const outcomes = feed.applyBuilt(built.record);
-          const inOrder = built.order.map(({ command }) => command);
-          const expected = model.apply(feed.position, stampMs, inOrder);
-          expect(outcomes.length).toBe(expected.length);
-          for (const [at, outcome] of outcomes.entries()) compare(inOrder[at], expected[at] as Expected, outcome);
-          expect(feed.machine.logTimeMs).toBe(model.state.logTimeMs);
-          compareReads(model, feed.machine, readsOfKeys);
-        }
-        compareReads(model, feed.machine);
+        follow(steps, (model, machine) => compareReads(model, machine, readsOfKeys));
       }),
-      runs(200),
+      runs(140),
     );
   });
 
   test("sessions and idempotency keys alone, so that they meet more often", () => {
     fc.assert(
-      fc.property(schedule(fc.oneof(tameOnce, tameSession)), (steps) => {
-        const feed = new Feed();
-        const model = new Model();
-        for (const { stampMs, commands } of stamped(steps)) {
-          const outcomes = feed.apply(commands, stampMs);
-          const expected = model.apply(feed.position, stampMs, commands);
-          for (const [at, outcome] of outcomes.entries()) compare(commands[at], expected[at] as Expected, outcome);
-        }
-        compareReads(model, feed.machine);
-      }),
-      runs(150),
+      fc.property(schedule(fc.oneof(tameOnce, tameSession)), (steps) => follow(steps)),
+      runs(90),
     );
   });
 
   test("flushes", () => {
     const command = fc.oneof({ weight: 1, arbitrary: tameFlush }, { weight: 6, arbitrary: tameCommand });
     fc.assert(
-      fc.property(schedule(command), (steps) => {
-        const feed = new Feed();
-        const model = new Model();
-        for (const { stampMs, commands } of stamped(steps)) {
-          const outcomes = feed.apply(commands, stampMs, false);
-          const expected = model.apply(feed.position, stampMs, commands);
-          for (const [at, outcome] of outcomes.entries()) compare(commands[at], expected[at] as Expected, outcome);
-        }
-        compareReads(model, feed.machine);
-      }),
-      runs(15),
+      fc.property(schedule(command), (steps) => follow(steps)),
+      runs(10),
     );
   });
 
   test("bounds and adds on one key, runs long enough to meet the bounds", () => {
-    const key = Uint8Array.of(97);
-    const onKey = fc.oneof<fc.WeightedArbitrary<Operation>[]>(
-      {
-        weight: 8,
-        arbitrary: fc.constantFrom(1, -1, 2, -3).chain((delta) => fc.constant({ type: "add", database: 0, key, delta } as const)),
-      },
-      { weight: 3, arbitrary: tameInt64.map((delta) => ({ type: "add", database: 0, key, delta }) as const) },
-      { weight: 2, arbitrary: fc.record({ type: fc.constant("bound" as const), database: fc.constant(0), key: fc.constant(key), minimum: tameInt64, maximum: tameInt64, force: fc.boolean() }) },
-      { weight: 1, arbitrary: tameInt64.map((value) => ({ type: "set", database: 0, key, value: new TextEncoder().encode(value.toString()), condition: "always", returnPrevious: false, expiry: { type: "keep" } }) as const) },
-    );
+    const records = fc.array(fc.array(onOneKey, { maxLength: 30 }), { maxLength: 4 });
     fc.assert(
-      fc.property(fc.array(fc.array(onKey, { maxLength: 30 }), { maxLength: 4 }), (records) => {
-        const feed = new Feed();
-        const model = new Model();
-        for (const commands of records) {
-          const outcomes = feed.apply(commands, epochMs);
-          const expected = model.apply(feed.position, epochMs, commands);
-          for (const [at, outcome] of outcomes.entries()) compare(commands[at], expected[at] as Expected, outcome);
-        }
-        compareReads(model, feed.machine);
-      }),
-      runs(150),
+      fc.property(records, (all) => follow(all.map((commands) => ({ afterMs: 0, commands })))),
+      runs(120),
     );
   });
 
@@ -145,7 +128,7 @@ describe("against the model", () => {
           expect(found.toSorted()).toEqual(showAll(all.items).toSorted());
         }
       }),
-      runs(30),
+      runs(20),
     );
   });
 });
@@ -176,7 +159,7 @@ describe("batching", () => {
         }
         expect(withoutPositions(view(parts.machine))).toEqual(withoutPositions(view(whole.machine)));
       }),
-      runs(100),
+      runs(80),
     );
   });
 
@@ -193,7 +176,7 @@ describe("batching", () => {
         }
         expect(view(expanded.machine)).toEqual(view(folded.machine));
       }),
-      runs(60),
+      runs(50),
     );
   });
 
@@ -209,7 +192,7 @@ describe("batching", () => {
         }
         expect(withoutPositions(view(folded.machine))).toEqual(withoutPositions(view(unfolded.machine)));
       }),
-      runs(100),
+      runs(80),
     );
   });
 });
@@ -240,7 +223,7 @@ describe("snapshot and checkpoint", () => {
         expect(restored.machine.nextDueMs).toBe(feed.machine.nextDueMs);
         expect(view(restored.machine)).toEqual(view(feed.machine));
       }),
-      runs(50),
+      runs(40),
     );
   });
 
@@ -279,7 +262,7 @@ describe("snapshot and checkpoint", () => {
         expect(shown(store.entries())).toBe(shown([...whole.machine.snapshot()]));
         expect(view(machine)).toEqual(view(whole.machine));
       }),
-      runs(80),
+      runs(60),
     );
   });
 
@@ -294,7 +277,7 @@ describe("snapshot and checkpoint", () => {
         store.act(machine, "finish", 3);
         expect(shown(store.entries())).toBe(shown([...feed.machine.snapshot()]));
       }),
-      runs(15),
+      runs(12),
     );
   });
 
@@ -318,7 +301,7 @@ describe("snapshot and checkpoint", () => {
           expect(error.code).toBe("STORE_CORRUPT");
         }
       }),
-      runs(60),
+      runs(50),
     );
   });
 });
@@ -367,7 +350,7 @@ describe("the log's faults", () => {
         expect(faulty.stateHash()).toBe(clean.stateHash());
         expect(faulty.lastNumber(7, 4)).toBe(steps.length);
       }),
-      runs(50),
+      runs(40),
     );
   });
 
@@ -408,7 +391,7 @@ describe("the log's faults", () => {
         expect(view(right)).toEqual(view(left));
         expect(restoreFrom(left.snapshot()).stateHash()).toBe(left.stateHash());
       }),
-      runs(80),
+      runs(60),
     );
   });
 });

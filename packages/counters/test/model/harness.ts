@@ -13,7 +13,7 @@ export interface Step {
   readonly commands: readonly Command[];
 }
 
-/** QUIPU_PROPERTY_RUNS multiplies nothing: it replaces the number of runs of every property. */
+/** How often a property is tried: `usual`, or QUIPU_PROPERTY_RUNS where that is set (then with a new seed each time). */
 export function runs(usual: number): { readonly numRuns: number } {
   const wanted = Number(process.env["QUIPU_PROPERTY_RUNS"] ?? usual);
   return { numRuns: Number.isSafeInteger(wanted) && wanted > 0 ? wanted : usual };
@@ -24,10 +24,25 @@ const afterMs = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom(0, 600, 2500) },
 );
 
+/** The same add many times over: what folds. Around a bound just set, so that some are admitted and some not. */
+const burst: fc.Arbitrary<Command[]> = fc
+  .tuple(fc.constantFrom("a", "b").map(bytesOf), fc.constantFrom(1, -1, 2, -3), fc.integer({ min: 2, max: 9 }), fc.boolean(), fc.nat(7))
+  .map(([key, delta, count, bounded, room]) => {
+    const adds = Array.from({ length: count }, (): Command => ({ type: "add", database: 0, key, delta }));
+    if (!bounded) return adds;
+    const bound = { type: "bound", database: 0, key, minimum: -room, maximum: room, force: true } as const;
+    return [bound, ...adds];
+  });
+
 /** Commands repeat now and then: retries of once and session commands must meet their entries. */
 export function schedule(command: fc.Arbitrary<Command> = tameCommand): fc.Arbitrary<Step[]> {
   const commands = fc
-    .tuple(fc.array(command, { maxLength: 7 }), fc.array(fc.tuple(fc.nat(6), fc.nat(6)), { maxLength: 3 }))
+    .tuple(
+      fc
+        .array(fc.oneof({ weight: 9, arbitrary: command.map((one) => [one]) }, { weight: 1, arbitrary: burst }), { maxLength: 7 })
+        .map((groups) => groups.flat()),
+      fc.array(fc.tuple(fc.nat(6), fc.nat(6)), { maxLength: 3 }),
+    )
     .map(([drawn, repeats]) => {
       const all = [...drawn];
       for (const [from, to] of repeats) {
