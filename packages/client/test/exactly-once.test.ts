@@ -2,8 +2,7 @@
 import { SeededRandom } from "@quipu/core";
 import { type Client, connect } from "@quipu/client";
 import { afterEach, describe, expect, test } from "vitest";
-import { addMany, checkExact } from "./exactness.ts";
-import { FaultyProxy } from "./faulty-proxy.ts";
+import { addMany, checkExact, FaultyProxy } from "@quipu/client/testing";
 import { type Fault, FakeServer } from "./fake-server.ts";
 import { ManualClock } from "./manual-clock.ts";
 

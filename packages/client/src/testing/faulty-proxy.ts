@@ -13,10 +13,13 @@ export class FaultyProxy {
   faults = { chance: 0, of: 1 };
   readonly #server: Server;
   readonly #random: Random;
+  readonly #direction: "both" | "replies";
   readonly #sockets = new Set<Socket>();
 
-  constructor(upstreamPort: number, random: Random) {
+  /** `direction`: faults on both ways, or only behind the server, where the request was carried out already. */
+  constructor(upstreamPort: number, random: Random, direction: "both" | "replies" = "both") {
     this.#random = random;
+    this.#direction = direction;
     this.#server = createServer({ noDelay: true }, (client) => this.#join(client, upstreamPort));
   }
 
@@ -49,7 +52,8 @@ export class FaultyProxy {
       });
     }
     client.on("data", (chunk: Buffer) => {
-      if (!this.#pass(chunk, client, server)) this.requestsLost++;
+      if (this.#direction === "replies") server.write(chunk);
+      else if (!this.#pass(chunk, client, server)) this.requestsLost++;
     });
     server.on("data", (chunk: Buffer) => {
       if (!this.#pass(chunk, server, client)) this.repliesLost++;

@@ -1,6 +1,6 @@
 /** A workload that tells whether every change was made exactly once, and its check. Needs only a client. */
 import { type Random, SeededRandom } from "@quipu/core";
-import type { Client } from "@quipu/client";
+import type { Client } from "../mod.ts";
 import { expect } from "vitest";
 
 export interface Expected {
