@@ -112,6 +112,11 @@ export class CounterMachine {
     return this.#state.writers.lastNumber(node, incarnation);
   }
 
+  /** The life that the node is in: records of lower incarnations are void. 0 if it has written nothing yet. */
+  currentIncarnation(node: number): number {
+    return this.#state.writers.currentIncarnation(node);
+  }
+
   /**
    * "duplicate": that record was applied before. "void": a gap, a superseded life, or a header that we do not
    * understand. Both change nothing. After "apply", log time is set, what is due is gone, and applyNext follows.

@@ -3,6 +3,7 @@ export { ByteReader, ByteWriter, DecodeError } from "./bytes.ts";
 export type { ChangeSink } from "./change-tracker.ts";
 export type { FrozenChanges, StoreEntry } from "./checkpoint.ts";
 export { readCommand, readOperation, readOutcome, writeCommand, writeOperation, writeOutcome } from "./codec.ts";
+export { globMatches } from "./glob.ts";
 export { defaultLimits, type MachineLimits } from "./limits.ts";
 export {
   commandHasOutcome,
@@ -27,5 +28,5 @@ export type {
   WriteOperation,
 } from "./operations.ts";
 export { type OutcomeValue, RunOutcome } from "./outcome.ts";
-export { featureLevel, RecordBuilder, recordHeaderBytes, type RecordId } from "./record.ts";
+export { featureLevel, readRecordId, RecordBuilder, recordHeaderBytes, type RecordId } from "./record.ts";
 export type { Admission } from "./writers.ts";

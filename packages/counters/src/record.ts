@@ -5,7 +5,7 @@
  * f64 stamp in ms | u32 command count`.
  */
 import type { Int64 } from "@quipu/core";
-import { type ByteReader, ByteWriter } from "./bytes.ts";
+import { ByteReader, ByteWriter } from "./bytes.ts";
 import { runCountOffset, writeCommand, writeOnceHead, writeRun } from "./codec.ts";
 import type { Command, Database } from "./operations.ts";
 import { OpenRuns } from "./open-runs.ts";
@@ -51,6 +51,14 @@ export class RecordHeader {
     // Every command takes a byte at least: a hostile count cannot make anyone loop.
     return this.commandCount <= reader.remaining;
   }
+}
+
+/** Whose record this is, or undefined if its header is none that we understand. */
+export function readRecordId(record: Uint8Array): RecordId | undefined {
+  const header = new RecordHeader();
+  const reader = new ByteReader();
+  reader.reset(record);
+  return header.read(reader) ? header : undefined;
 }
 
 /** Operations in a command: that many indexes of positions it takes. */

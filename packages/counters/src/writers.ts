@@ -37,6 +37,11 @@ export class Writers {
     return writer?.incarnation === incarnation ? writer.lastNumber : 0;
   }
 
+  /** The life that the node is in; 0 if it has written nothing yet. */
+  currentIncarnation(node: number): number {
+    return this.#writers.get(node)?.incarnation ?? 0;
+  }
+
   /** Whether the record is to be applied; if so, it is now the last one of its life. */
   admit(record: RecordId): Admission {
     const writer = this.#writers.get(record.node);
