@@ -1,7 +1,7 @@
-/** The parts that several operations share, as bytes: databases, optional fields, expiry changes, positions. */
+/** The fields of operations as bytes, each written and read side by side: databases, expiry changes, positions, … */
 import { type Int64, invariant, type Lsn, unreachable } from "@quipu/core";
 import { type ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
-import type { Database, ExpireConditions, ExpiryChange, Position } from "./operations.ts";
+import type { Database, ExpireConditions, ExpiryChange, Operation, Position } from "./operations.ts";
 
 /** Redis' default number of databases. */
 export const databaseCount = 16;
@@ -152,4 +152,70 @@ export function readKeys(reader: ByteReader): Uint8Array[] {
 export function writeItemCount(writer: ByteWriter, count: number): void {
   invariant(count <= itemsMax, `${count} items, limit ${itemsMax}`); // The front doors refuse more.
   writer.varint(count);
+}
+
+/** FLUSHALL in place of a database. */
+const everyDatabase = 255;
+
+export function writeDatabaseOrAll(writer: ByteWriter, database: Database | null): void {
+  if (database === null) writer.u8(everyDatabase);
+  else writeDatabase(writer, database);
+}
+
+export function readDatabaseOrAll(reader: ByteReader): Database | null {
+  const database = reader.u8();
+  if (database === everyDatabase) return null;
+  if (database >= databaseCount) throw new DecodeError(`no database ${database}`);
+  return database;
+}
+
+type SetCondition = Extract<Operation, { readonly type: "set" }>["condition"];
+
+/** By number: what SET asks of the key. */
+const setConditions: readonly SetCondition[] = ["always", "ifAbsent", "ifPresent"];
+
+export function writeSetCondition(writer: ByteWriter, condition: SetCondition): void {
+  writer.u8(setConditions.indexOf(condition));
+}
+
+export function readSetCondition(reader: ByteReader): SetCondition {
+  const condition = setConditions[reader.u8()];
+  if (condition === undefined) throw new DecodeError("unknown condition of a set");
+  return condition;
+}
+
+type Expectation = Extract<Operation, { readonly type: "compareAndSet" }>["expected"];
+
+const expectAbsent = 0;
+const expectValue = 1;
+const expectVersion = 2;
+
+/** What a compare-and-set expects to find. */
+export function writeExpectation(writer: ByteWriter, expected: Expectation): void {
+  switch (expected.type) {
+    case "absent":
+      return writer.u8(expectAbsent);
+    case "value":
+      writer.u8(expectValue);
+      return writer.int64(expected.value);
+    case "version":
+      writer.u8(expectVersion);
+      return writePosition(writer, expected.version);
+    default:
+      return unreachable(expected);
+  }
+}
+
+export function readExpectation(reader: ByteReader): Expectation {
+  const tag = reader.u8();
+  switch (tag) {
+    case expectAbsent:
+      return { type: "absent" };
+    case expectValue:
+      return { type: "value", value: reader.int64() };
+    case expectVersion:
+      return { type: "version", version: readPosition(reader) };
+    default:
+      throw new DecodeError(`unknown expectation tag ${tag}`);
+  }
 }

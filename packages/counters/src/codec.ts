@@ -16,11 +16,13 @@ import {
   writeItemCount,
   writePosition,
 } from "./codec-fields.ts";
-import { readOperation, readOperationBody, writeOperation } from "./codec-operation.ts";
+import { readOperation, readOperationBody } from "./codec-operation-read.ts";
+import { writeOperation } from "./codec-operation-write.ts";
 import { opcodeOnce, opcodes, opcodeSession, opcodeTransaction } from "./opcodes.ts";
 import type { Command, OnceCommand, Operation, SessionCommand, TransactionCommand, Watch } from "./operations.ts";
 
-export { readOperation, runCountOffset, writeOperation, writeRun } from "./codec-operation.ts";
+export { readOperation } from "./codec-operation-read.ts";
+export { runCountOffset, writeOperation, writeRun } from "./codec-operation-write.ts";
 export { readOutcome, writeOutcome } from "./codec-outcome.ts";
 
 /** The shortest operation: an opcode and a database. */

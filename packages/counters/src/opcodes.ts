@@ -10,7 +10,7 @@ import type { OutcomeValue } from "./outcome.ts";
 
 /** First byte of a command. */
 export const opcodes: Readonly<Record<Command["type"], number>> = {
-  add: 1, // A run of equal adds; `add` itself is a run of one. Its layout is fixed: see codec-operation.ts.
+  add: 1, // A run of equal adds; `add` itself is a run of one. Its layout is fixed: see codec-operation-write.ts.
   once: 2, // A command under an idempotency key.
   session: 3, // A numbered batch of an SDK session.
   transaction: 4, // MULTI … EXEC.
