@@ -27,8 +27,8 @@ export function admittedOf(
         const room = bound - value;
         if (Number.isSafeInteger(room)) {
           if (delta > 0 ? room <= 0 : room >= 0) return 0;
-          // `%` is exact, and so is the division of a multiple.
-          return Math.min(count, (room - (room % delta)) / delta);
+          // `%` is exact, and so is the division of a multiple. 0 / -1 is -0: adding 0 makes it 0.
+          return Math.min(count, (room - (room % delta)) / delta) + 0;
         }
       }
     }
