@@ -34,6 +34,7 @@ const codeMinus = 45;
 const codePoint = 46;
 const codeZero = 48;
 const codeE = 101;
+const codeI = 105;
 const lowerCaseBit = 32;
 
 /** Parses a float's text: sign, digits with a point, exponent; no blanks. */
@@ -70,6 +71,7 @@ function isDigit(byte: number): boolean {
 }
 
 function isInfinity(text: Uint8Array, start: number): boolean {
+  if (((text[start] ?? 0) | lowerCaseBit) !== codeI) return false;
   const word = String.fromCharCode(...text.subarray(start, start + 9)).toLowerCase();
   return word === "inf" || word === "infinity";
 }
