@@ -13,13 +13,8 @@ export type {
 } from "./loglet.ts";
 export { localEngine } from "./engines/local.ts";
 export { memoryEngine } from "./engines/memory.ts";
-export {
-  type Completion,
-  WriteAheadLog,
-  type WriteAheadLogLimits,
-  writeAheadLogLimits,
-  type WriteAheadLogOptions,
-} from "./write-ahead-log/write-ahead-log.ts";
+export { type WriteAheadLogLimits, writeAheadLogLimits, type WriteAheadLogOptions } from "./write-ahead-log/options.ts";
+export { type Completion, WriteAheadLog } from "./write-ahead-log/write-ahead-log.ts";
 export { fileMetadataStore } from "./metadata/file-metadata-store.ts";
 export { memoryMetadataStore } from "./metadata/memory-metadata-store.ts";
 export { openVirtualLog, type VirtualLogOptions } from "./virtual-log/virtual-log.ts";

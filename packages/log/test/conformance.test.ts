@@ -49,7 +49,15 @@ logletConformance("virtual log over local", async () => {
   const open = async (disk: SimulatedDisk): Promise<{ readonly wal: WriteAheadLog; readonly log: VirtualLog }> => {
     const { wal } = await openLog(disk);
     const metadata = await fileMetadataStore(disk, "wal");
-    return { wal, log: await openVirtualLog({ metadata, key: "chain", engines: { local: localEngine(wal) }, initialEngine: "local" }) };
+    return {
+      wal,
+      log: await openVirtualLog({
+        metadata,
+        key: "chain",
+        engines: { local: localEngine(wal) },
+        initialEngine: "local",
+      }),
+    };
   };
   let disk = makeDisk();
   let opened = await open(disk);

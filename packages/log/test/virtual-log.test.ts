@@ -135,14 +135,18 @@ describe("reconfigure", () => {
   });
 });
 
+/** What a sealer does before it dies. */
+async function sealFirstSegment(setup: Setup, log: VirtualLog): Promise<void> {
+  const loglet = await setup.engines["memory"]?.open(log.chain().segments[0]?.parameters ?? "");
+  await loglet?.seal();
+}
+
 describe("a sealer that dies", () => {
   test("leaves a sealed chain, which the watchdog completes, once", async () => {
     const setup = memorySetup();
     const log = await setup.open();
     await log.append([record("a")]);
-    // What a sealer does before it dies.
-    const parameters = log.chain().segments[0]?.parameters ?? "";
-    await (await setup.engines["memory"]!.open(parameters)).seal();
+    await sealFirstSegment(setup, log);
     await Promise.all([log.finishSealedChain(), log.finishSealedChain()]);
     expect(log.chain().segments).toHaveLength(2);
     await log.finishSealedChain();
@@ -155,7 +159,7 @@ describe("a sealer that dies", () => {
       const setup = memorySetup();
       let log = await setup.open();
       await log.append([record("a")]);
-      await (await setup.engines["memory"]!.open(log.chain().segments[0]?.parameters ?? "")).seal();
+      await sealFirstSegment(setup, log);
       if (restart) log = await setup.open();
       expect(await log.append([record("b")])).toEqual({ first: 2, last: 2 });
       expect(log.chain().segments).toHaveLength(2);

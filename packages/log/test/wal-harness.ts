@@ -57,7 +57,7 @@ export function trim(wal: WriteAheadLog, group: number, upTo: number): Promise<v
 /** Every record of `group` that was not trimmed. */
 export async function readAll(wal: WriteAheadLog, group: number): Promise<Uint8Array[]> {
   const records: Uint8Array[] = [];
-  for (let next = wal.firstIndex(group); next < wal.nextIndex(group); ) {
+  for (let next = wal.firstIndex(group); next < wal.nextIndex(group);) {
     const some = await wal.read(group, next);
     if (some === undefined) throw new Error(`record ${next} is gone`);
     records.push(...some);
@@ -74,7 +74,10 @@ export function record(number: number, bytes = 16): Uint8Array {
   return record;
 }
 
-export async function crashAndOpen(disk: SimulatedDisk, keeps: CrashKeeps = "random"): Promise<OpenedLog & { disk: SimulatedDisk }> {
+export async function crashAndOpen(
+  disk: SimulatedDisk,
+  keeps: CrashKeeps = "random",
+): Promise<OpenedLog & { disk: SimulatedDisk }> {
   const after = disk.crash(keeps);
   return { ...(await openLog(after)), disk: after };
 }

@@ -6,7 +6,18 @@ import { SeededRandom } from "@quipu/core";
 import type { DiskFault, DiskOperation, SimulatedDisk } from "@quipu/simulator";
 import { describe, expect, test } from "vitest";
 import type { WriteAheadLogLimits } from "../src/mod.ts";
-import { type OpenedLog, append, crashAndOpen, makeDisk, openLog, readAll, record, smallLimits, testClock, trim } from "./wal-harness.ts";
+import {
+  type OpenedLog,
+  append,
+  crashAndOpen,
+  makeDisk,
+  openLog,
+  readAll,
+  record,
+  smallLimits,
+  testClock,
+  trim,
+} from "./wal-harness.ts";
 
 const first = "wal/wal-000000000001";
 
@@ -50,7 +61,9 @@ async function reopen(disk: SimulatedDisk, limits = smallLimits): Promise<Reopen
 }
 
 /** A log with records 1..3 in one frame each and then one last frame, records 4..6, of several sectors. */
-async function logWithLastBatch(limits: WriteAheadLogLimits): Promise<{ disk: SimulatedDisk; from: number; to: number }> {
+async function logWithLastBatch(
+  limits: WriteAheadLogLimits,
+): Promise<{ disk: SimulatedDisk; from: number; to: number }> {
   const disk = makeDisk();
   const { wal } = await openLog(disk, limits);
   for (let i = 1; i <= 3; i++) await append(wal, 1, [record(i, 40)]);
@@ -86,7 +99,11 @@ describe("the last frame", () => {
       const zeroSector = cut <= to - 512;
       if (zeroSector && (cut === from || cut >= from + 48)) expect(records).toEqual([1, 2, 3]);
       // No disk cuts a sector, so half a header is no tear. It may also have been cut into padding.
-      else expect(refused).toMatchObject({ code: "LOG_CORRUPT", message: expect.stringContaining(`${first} at offset ${from}`) });
+      else
+        expect(refused).toMatchObject({
+          code: "LOG_CORRUPT",
+          message: expect.stringContaining(`${first} at offset ${from}`),
+        });
     }
   });
 
@@ -96,7 +113,10 @@ describe("the last frame", () => {
       const cut = disk.clone();
       cut.cut(first, size);
       const { refused } = await reopen(cut, tinyLimits);
-      expect(refused).toMatchObject({ code: "LOG_CORRUPT", message: expect.stringContaining(`${first} at offset ${size}`) });
+      expect(refused).toMatchObject({
+        code: "LOG_CORRUPT",
+        message: expect.stringContaining(`${first} at offset ${size}`),
+      });
     }
   });
 
@@ -106,7 +126,10 @@ describe("the last frame", () => {
       const damaged = disk.clone();
       damaged.overwrite(first, at, new Uint8Array(512));
       const { refused } = await reopen(damaged, tinyLimits);
-      expect(refused).toMatchObject({ code: "LOG_CORRUPT", message: expect.stringContaining(`${first} at offset ${at}`) });
+      expect(refused).toMatchObject({
+        code: "LOG_CORRUPT",
+        message: expect.stringContaining(`${first} at offset ${at}`),
+      });
     }
   });
 });
@@ -155,8 +178,10 @@ test("a missing segment is damage, and named", async () => {
 });
 
 describe("errors", () => {
-  const onFirstSegment = (type: DiskOperation["type"], fault: DiskFault) => (operation: DiskOperation): DiskFault | undefined =>
-    operation.type === type && operation.path === first ? fault : undefined;
+  const onFirstSegment =
+    (type: DiskOperation["type"], fault: DiskFault) =>
+    (operation: DiskOperation): DiskFault | undefined =>
+      operation.type === type && operation.path === first ? fault : undefined;
 
   test("short writes of every length are continued", async () => {
     for (const bytes of [1, 7, 511, 512, 513]) {
@@ -229,7 +254,9 @@ describe("errors", () => {
     expect(await readAll(wal, 1)).toHaveLength(acknowledged);
     // Two pipelined ones are refused alike, and leave no hole.
     const both = [append(wal, 1, [record(77)]), append(wal, 1, [record(78, 60_000)])];
-    await Promise.allSettled(both).then((outcomes) => outcomes.forEach(({ status }) => expect(status).toBe("rejected")));
+    await Promise.allSettled(both).then((outcomes) =>
+      outcomes.forEach(({ status }) => expect(status).toBe("rejected")),
+    );
     await trim(wal, 1, acknowledged - 2);
     // Unlinking follows the acknowledgement.
     for (let i = 0; i < 300; i++) await Promise.resolve();
@@ -301,7 +328,11 @@ test("a crash at any I/O, any sectors and names lost, again and again: acknowled
               const number = attempted + 1;
               const count = 1 + random.below(3);
               attempted += count;
-              await append(wal, 1, Array.from({ length: count }, (_, k) => record(number + k, 20 + random.below(2000))));
+              await append(
+                wal,
+                1,
+                Array.from({ length: count }, (_, k) => record(number + k, 20 + random.below(2000))),
+              );
               acknowledged = attempted;
               if (random.chance(1, 5) && acknowledged > 6) {
                 const upTo = acknowledged - 5;

@@ -60,7 +60,8 @@ test("records that are all zero, whole sectors of them, come back and are not ta
   await append(wal, 1, [zeros, ones, zeros]);
   const bytes = disk.bytes("wal/wal-000000000001");
   const frames = bytes.subarray(512, bytes.findLastIndex((byte) => byte !== 0) + 1);
-  for (let at = 0; at < frames.length; at += 512) expect(frames.subarray(at, at + 512).some((byte) => byte !== 0)).toBe(true);
+  for (let at = 0; at < frames.length; at += 512)
+    expect(frames.subarray(at, at + 512).some((byte) => byte !== 0)).toBe(true);
   const again = await crashAndOpen(disk);
   expect(await readAll(again.wal, 1)).toEqual([zeros, zeros, ones, zeros]);
   await again.wal.close();

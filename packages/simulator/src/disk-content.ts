@@ -87,8 +87,7 @@ export class FileContent {
     }
     const grown = this.#size - this.#durableSize;
     let size = this.#durableSize;
-    if (grown > 0 && keep()) size = this.#size;
-    else if (grown > 0 && keep()) size += random.below(grown);
+    if (grown > 0) size += keep() ? grown : keep() ? random.below(grown) : 0;
     after.#cached.fill(0, size);
     after.#durable.set(after.#cached);
     after.#size = size;
@@ -195,9 +194,9 @@ export class DiskDirectory {
   }
 
   paths(prefix: string): readonly string[] {
-    return [...this.#cached].sort(byName).flatMap(([name, node]) =>
-      node instanceof FileContent ? [prefix + name] : node.paths(`${prefix}${name}/`),
-    );
+    return [...this.#cached]
+      .sort(byName)
+      .flatMap(([name, node]) => (node instanceof FileContent ? [prefix + name] : node.paths(`${prefix}${name}/`)));
   }
 }
 

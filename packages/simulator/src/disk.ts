@@ -9,16 +9,7 @@ import { DiskDirectory, FileContent } from "./disk-content.ts";
 
 /** One operation as a fault rule sees it, before it takes effect. */
 export interface DiskOperation {
-  readonly type:
-    | "open"
-    | "read"
-    | "write"
-    | "sync"
-    | "list"
-    | "makeDirectory"
-    | "rename"
-    | "remove"
-    | "syncDirectory";
+  readonly type: "open" | "read" | "write" | "sync" | "list" | "makeDirectory" | "rename" | "remove" | "syncDirectory";
   readonly path: string;
   /** For reads and writes; else 0. */
   readonly position: number;
@@ -183,8 +174,11 @@ export class SimulatedDisk implements Disk {
   syncDirectory(directory: string): Promise<void> {
     const node = this.#directoryIfThere(directory);
     const upTo = node?.changes ?? 0;
-    return this.#operate("syncDirectory", directory, () => this.#directory(directory, "sync"), (found) =>
-      found.sync(upTo),
+    return this.#operate(
+      "syncDirectory",
+      directory,
+      () => this.#directory(directory, "sync"),
+      (found) => found.sync(upTo),
     ).then(() => undefined);
   }
 
@@ -223,7 +217,7 @@ export class SimulatedDisk implements Disk {
         };
       } catch (error) {
         onError?.();
-        settle = () => reject(error);
+        settle = () => reject(error as Error);
       }
       this.#options.complete(() => {
         if (!this.#crashed) settle();
@@ -333,12 +327,7 @@ class SimulatedFile implements DiskFile {
     onError?: () => void,
   ): Promise<Result> {
     invariant(!this.#closed, `${type} on the closed file ${this.#path}`);
-    return this.#disk.operate(
-      { type, path: this.#path, position, length },
-      effect,
-      atCompletion,
-      onError,
-    );
+    return this.#disk.operate({ type, path: this.#path, position, length }, effect, atCompletion, onError);
   }
 }
 

@@ -92,9 +92,7 @@ export class SimulatedKeyValueStore implements KeyValueStore {
     const pageEntries = this.#options.pageEntries ?? 100;
     for (let at = 0; at < snapshot.length; at += pageEntries) {
       const page = snapshot.slice(at, at + pageEntries);
-      yield await this.#operate("entries", () =>
-        page.map(([key, value]) => [bytesOf(key), value.slice()] as const),
-      );
+      yield await this.#operate("entries", () => page.map(([key, value]) => [bytesOf(key), value.slice()] as const));
     }
   }
 

@@ -54,12 +54,7 @@ class Reader implements Subscription {
   #live = false;
   #closed = false;
 
-  constructor(
-    source: ReaderSource,
-    from: number,
-    onDelivery: (delivery: LogDelivery) => void,
-    onClose: () => void,
-  ) {
+  constructor(source: ReaderSource, from: number, onDelivery: (delivery: LogDelivery) => void, onClose: () => void) {
     this.#source = source;
     this.#next = from;
     this.#onDelivery = onDelivery;

@@ -84,7 +84,9 @@ class FileMetadataStore implements MetadataStore {
       await file?.close();
       if (isDiskFull(error)) throw new QuipuError("DISK_FULL", `no room to replace ${this.#path}`, { cause: error });
       // Whether the new file is in place is not known any more; only the next start will tell.
-      this.#failed = new QuipuError("DISK_FAILED", `could not replace ${this.#path}: ${String(error)}`, { cause: error });
+      this.#failed = new QuipuError("DISK_FAILED", `could not replace ${this.#path}: ${String(error)}`, {
+        cause: error,
+      });
       throw this.#failed;
     }
   }
@@ -139,11 +141,12 @@ function encode(registers: ReadonlyMap<string, Register>): Uint8Array {
 function decode(path: string, bytes: Uint8Array): ReadonlyMap<string, Register> {
   const view = new DataView(bytes.buffer);
   if (bytes.length < headerBytes || view.getUint32(0, true) !== magic) throw damaged(path, "not a metadata file");
-  if (view.getUint32(4, true) !== crc32(bytes.subarray(headerBytes))) throw damaged(path, "the checksum does not match");
+  if (view.getUint32(4, true) !== crc32(bytes.subarray(headerBytes)))
+    throw damaged(path, "the checksum does not match");
   const decoder = new TextDecoder();
   const registers = new Map<string, Register>();
   // Checksummed as a whole: lengths are what encode() wrote.
-  for (let at = headerBytes; at < bytes.length; ) {
+  for (let at = headerBytes; at < bytes.length;) {
     const keyEnd = at + 4 + view.getUint32(at, true);
     const key = decoder.decode(bytes.subarray(at + 4, keyEnd));
     const valueEnd = keyEnd + 12 + view.getUint32(keyEnd + 8, true);

@@ -56,9 +56,7 @@ export function lastSegment(chain: Chain): ChainSegment {
 
 /** The chain with its last segment ended at `end` and a new one after it. */
 export function extended(chain: Chain, end: Lsn, engine: string, parameters: string): Chain {
-  const closed = chain.segments.map((segment, i) =>
-    i === chain.segments.length - 1 ? { ...segment, end } : segment,
-  );
+  const closed = chain.segments.map((segment, i) => (i === chain.segments.length - 1 ? { ...segment, end } : segment));
   const next: Chain = { version: chain.version + 1, segments: [...closed, { base: end, engine, parameters }] };
   checkChain(next);
   return next;

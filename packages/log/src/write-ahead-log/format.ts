@@ -104,7 +104,8 @@ export function readFrameHeader(bytes: Uint8Array, view: DataView, at: number): 
   return {
     kind: view.getUint32(at + offsets.kind, true),
     lengthBytes: view.getUint32(at + offsets.lengthBytes, true),
-    number: view.getUint32(at + offsets.numberLow, true) + view.getUint32(at + offsets.numberHigh, true) * 0x1_0000_0000,
+    number:
+      view.getUint32(at + offsets.numberLow, true) + view.getUint32(at + offsets.numberHigh, true) * 0x1_0000_0000,
     previousChecksum: view.getUint32(at + offsets.previousChecksum, true),
     salt: view.getUint32(at + offsets.salt, true),
     mask: view.getUint32(at + offsets.mask, true),

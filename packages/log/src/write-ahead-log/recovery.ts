@@ -154,7 +154,11 @@ class Recovery {
     if (before !== undefined) {
       this.#checkNotTornBefore();
       if (head.number > this.#lastNumber + 1) {
-        throw corrupt(before.path, before.endPosition, `frames ${this.#lastNumber + 1} to ${head.number - 1} are missing`);
+        throw corrupt(
+          before.path,
+          before.endPosition,
+          `frames ${this.#lastNumber + 1} to ${head.number - 1} are missing`,
+        );
       }
     } else if (number > 1) {
       // What came before was trimmed: the oldest head is where the chain begins.

@@ -32,6 +32,7 @@ export class SegmentPreparer {
   #next: Promise<PreparedSegment | undefined> | undefined;
   #nextNumber: number;
   #fullSinceMs: number | undefined;
+  #closing = false;
 
   constructor(
     disk: Disk,
@@ -83,7 +84,9 @@ export class SegmentPreparer {
     this.begin();
   }
 
+  /** Stops a preparation under way; the next start removes what it leaves. */
   async close(): Promise<void> {
+    this.#closing = true;
     const ready = await this.#next?.catch(() => undefined);
     await ready?.file.close();
   }
@@ -97,6 +100,10 @@ export class SegmentPreparer {
       file = await this.#disk.open(unfinished, { create: "new" });
       const zeros = new Uint8Array(Math.min(fillChunkBytes, this.#segmentBytes));
       for (let position = 0; position < this.#segmentBytes; position += zeros.length) {
+        if (this.#closing) {
+          await file.close();
+          return undefined;
+        }
         const chunk = zeros.subarray(0, Math.min(zeros.length, this.#segmentBytes - position));
         await writeAllAndSync(file, unfinished, chunk, position);
       }

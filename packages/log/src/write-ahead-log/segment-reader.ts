@@ -77,7 +77,7 @@ function openFrames(bytes: Uint8Array, segment: Segment, filePosition: number): 
 function collect(chunk: Uint8Array, group: number, from: number): readonly Uint8Array[] {
   const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.length);
   const records: Uint8Array[] = [];
-  for (let at = 0; at < chunk.length; ) {
+  for (let at = 0; at < chunk.length;) {
     const header = readFrameHeader(chunk, view, at);
     invariant(header !== undefined, `a frame was opened at ${at} and is gone`);
     const whole = forEachEntry(chunk, view, at, header.lengthBytes, true, (entry) => {

@@ -27,7 +27,12 @@ export function isDiskFull(error: unknown): boolean {
 }
 
 /** Writes all of `bytes` and syncs. A short write is continued; one that gets nowhere is an I/O error. */
-export async function writeAllAndSync(file: DiskFile, path: string, bytes: Uint8Array, position: number): Promise<void> {
+export async function writeAllAndSync(
+  file: DiskFile,
+  path: string,
+  bytes: Uint8Array,
+  position: number,
+): Promise<void> {
   let written = await file.writeAndSync(bytes, position);
   while (written < bytes.length) {
     const more = await file.writeAndSync(bytes.subarray(written), position + written);

@@ -4,53 +4,22 @@
  * Group commit: whatever is queued while a frame is being synced becomes the next frame, in one write and
  * one sync. At most one frame is ever unsynced; recovery relies on it.
  */
-import { type Clock, type Disk, type DiskFile, invariant, QuipuError, type Random } from "@quipu/core";
+import { type Disk, type DiskFile, invariant, QuipuError, type Random } from "@quipu/core";
 import { FrameBuilder } from "./frame-builder.ts";
 import { entryKind, frameKind } from "./format.ts";
 import { type GroupState, type GroupTable, SegmentIndex } from "./group-table.ts";
 import type { LogMutation } from "./mutation.ts";
+import {
+  checkLimits,
+  reserveBytes,
+  type WriteAheadLogLimits,
+  writeAheadLogLimits,
+  type WriteAheadLogOptions,
+} from "./options.ts";
 import { recover, type Recovered } from "./recovery.ts";
 import { ensureDirectory, type Segment, segmentPath, writeAllAndSync } from "./segment.ts";
 import { type PreparedSegment, SegmentPreparer } from "./segment-preparer.ts";
 import { readRecords } from "./segment-reader.ts";
-
-export interface WriteAheadLogLimits {
-  /** Size of a segment file, filled with zeros ahead of use: two of them always exist. */
-  readonly segmentBytes: number;
-  /** Largest frame, which is also the bound of the queue: what waits is the next frame. */
-  readonly frameBytesMax: number;
-  /** Hard states are repeated in every segment's head. */
-  readonly hardStateBytesMax: number;
-  readonly groupsMax: number;
-}
-
-export const writeAheadLogLimits: WriteAheadLogLimits = {
-  // Begun every 0.3 s at 100 MB/s; small enough that an empty node starts in a moment.
-  segmentBytes: 32 * 1024 * 1024,
-  // A disk that stalls for 50 ms at 100 MB/s has 5 MB waiting.
-  frameBytesMax: 8 * 1024 * 1024,
-  hardStateBytesMax: 256,
-  groupsMax: 4096,
-};
-
-/** Kept free at the end of a segment for entries that hold no record: on a full disk, trims make room. */
-const reserveBytes = 16 * 1024;
-
-export interface WriteAheadLogOptions {
-  readonly disk: Disk;
-  readonly directory: string;
-  readonly clock: Pick<Clock, "monotonicMs">;
-  /** For segment salts; seed it from the operating system, or a client could imitate frames. */
-  readonly random: Random;
-  readonly limits?: Partial<WriteAheadLogLimits>;
-  /**
-   * Called once when a write or sync failed, or a reader threw: what is on disk is no longer known, or
-   * the state above is broken. Production ends the process; the next start reads what is there.
-   */
-  readonly onFatal: (error: unknown) => void;
-  /** Tests only. */
-  readonly mutation?: LogMutation;
-}
 
 /** Called exactly once, in queue order: without an error, the entry is durable. */
 export type Completion = (error: QuipuError | undefined) => void;
@@ -322,7 +291,7 @@ export class WriteAheadLog {
   /** Tests only: what goes wrong where the rules of a commit are broken. */
   async #writeMutated(segment: Segment, bytes: Uint8Array): Promise<void> {
     if (this.#mutation === "acknowledge-before-sync") {
-      for (let at = 0; at < bytes.length; ) at += await this.#file.write(bytes.subarray(at), segment.endPosition + at);
+      for (let at = 0; at < bytes.length;) at += await this.#file.write(bytes.subarray(at), segment.endPosition + at);
       return;
     }
     try {
@@ -465,15 +434,6 @@ function diskFull(directory: string): QuipuError {
   return new QuipuError("DISK_FULL", `no room for another segment in ${directory}`);
 }
 
-/** A segment must hold its head, the largest frame and the reserve, or an append could never fit. */
-function checkLimits(limits: WriteAheadLogLimits): void {
-  const headBytesMax = limits.groupsMax * (3 * 24 + limits.hardStateBytesMax) + 1024;
-  const needed = headBytesMax + limits.frameBytesMax + reserveBytes;
-  invariant(limits.segmentBytes % 512 === 0, `segmentBytes ${limits.segmentBytes} is not whole sectors`);
-  invariant(limits.segmentBytes >= needed, `segmentBytes ${limits.segmentBytes} < ${needed}`);
-  invariant(headBytesMax <= limits.frameBytesMax, `a head may have ${headBytesMax} bytes, more than one frame`);
-}
-
 /** Takes over the segment that was prepared before the restart, if it can be used as it is. */
 async function makePreparer(
   options: WriteAheadLogOptions,
@@ -495,4 +455,3 @@ async function makePreparer(
   }
   return new SegmentPreparer(disk, directory, limits.segmentBytes, clock, number, ready, mutation);
 }
-
