@@ -120,18 +120,13 @@ export class Submitter {
 
   /** All appends have settled and at least one failed. */
   #recover(failure: QuipuError): void {
-    // From the end: a record that is surely not in the log, with nothing after it that may be, can be given up,
-    // and its number is free again. One before an unknown one cannot: its number must be filled.
-    const refused: Batch[] = [];
-    for (let last = this.#unresolved.at(-1); last !== undefined; last = this.#unresolved.at(-1)) {
-      if (last.maybeInLog) break;
-      this.#unresolved.pop();
-      this.#nextNumber = last.number;
-      refused.unshift(last);
-    }
-    for (const batch of refused) this.#hooks.refused(batch, failure);
-    if (this.#unresolved.length === 0) {
+    // Only all together: one that may be in the log must be filled, and so must every number before it; and a refusal
+    // behind it would overtake its replies, which callers get in the order of submission.
+    if (this.#unresolved.every((batch) => !batch.maybeInLog)) {
+      const refused = this.#unresolved.splice(0);
+      this.#nextNumber = refused[0]?.number ?? this.#nextNumber;
       this.#failure = undefined;
+      for (const batch of refused) this.#hooks.refused(batch, failure);
       this.#hooks.ready();
       return;
     }
