@@ -1,5 +1,6 @@
 /** Faults of disk and store, drawn before each operation, as the swarm configuration has them. */
 import type { Random } from "@quipu/core";
+import { sectorBytes } from "./disk-content.ts";
 import type { DiskFault, DiskOperation } from "./disk.ts";
 import type { SwarmConfiguration } from "./swarm.ts";
 
@@ -23,6 +24,8 @@ export class Faults {
   readonly #options: FaultOptions;
   /** True once an operation failed in this life: from there on a fatal end is expected. */
   failed = false;
+  /** True once there was no room in this life: a first start may be refused for it. */
+  full = false;
 
   constructor(options: FaultOptions) {
     this.#options = options;
@@ -66,11 +69,13 @@ export class Faults {
     }
     if (allocates && draw < swarm.writeErrors + swarm.diskFull) {
       met("ENOSPC on write");
+      this.full = true;
       return { type: "error", code: "ENOSPC" };
     }
-    if (draw < swarm.writeErrors + swarm.diskFull + swarm.shortWrites && length > 1) {
+    if (draw < swarm.writeErrors + swarm.diskFull + swarm.shortWrites && length > unitOf(length)) {
       met("short write");
-      return { type: "shortWrite", bytes: 1 + random.below(length - 1) };
+      const unit = unitOf(length);
+      return { type: "shortWrite", bytes: unit * (1 + random.below(length / unit - 1)) };
     }
     return undefined;
   }
@@ -81,4 +86,12 @@ export class Faults {
     met(`crash at ${at}`);
     crash(random.chance(1, 2) ? "before" : "after");
   }
+}
+
+/**
+ * A kernel copies into its cache page by page, so a short write ends on a page, and for writes of whole sectors on a
+ * sector. Shorter ones would tear a sector, which nobody could tell from damage (DESIGN §4.3).
+ */
+function unitOf(length: number): number {
+  return length % sectorBytes === 0 ? sectorBytes : 1;
 }

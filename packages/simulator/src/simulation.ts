@@ -220,6 +220,7 @@ export class Simulation {
     this.#crashAfterEvent = false;
     this.#checkpointing = false;
     this.#faults.failed = false;
+    this.#faults.full = false;
     this.#maybeFlip();
     this.#disk.fault = (operation) => {
       this.#note(`disk ${operation.type} ${operation.path} ${operation.position}+${operation.length}`);
@@ -353,7 +354,8 @@ export class Simulation {
       this.#phase = "done";
       return;
     }
-    const isBug = cause instanceof InvariantViolation || !this.#faults.failed;
+    const isFull = cause instanceof QuipuError && cause.code === "DISK_FULL" && this.#faults.full;
+    const isBug = cause instanceof InvariantViolation || !(this.#faults.failed || isFull);
     check(!isBug, when === "start" ? "start-refused" : "fatal-without-fault", () => describe(error));
     this.#met("process ended on a disk error");
     this.#crash("disk error");
