@@ -48,12 +48,6 @@ export function checkChain(chain: Chain): void {
   });
 }
 
-export function lastSegment(chain: Chain): ChainSegment {
-  const last = chain.segments.at(-1);
-  invariant(last !== undefined, "a chain has a segment");
-  return last;
-}
-
 /** The chain with its last segment ended at `end` and a new one after it. */
 export function extended(chain: Chain, end: Lsn, engine: string, parameters: string): Chain {
   const closed = chain.segments.map((segment, i) => (i === chain.segments.length - 1 ? { ...segment, end } : segment));
