@@ -194,6 +194,24 @@ describe("go-back-N (DESIGN §4.5)", () => {
     expect(caller.replies).toEqual(["1:1", "2:2"]);
   });
 
+  test("a refused record behind one that may be in the log does not overtake its replies", async () => {
+    const { clock, add, log } = await world({ recordsInFlightMax: 2 });
+    const caller = new RecordingCaller();
+    log.automatic = false;
+    add(caller, 1, "a");
+    await clock.settle();
+    add(caller, 2, "a");
+    await clock.settle();
+    log.settle("lost");
+    log.settle("refused");
+    await clock.settle();
+    expect(caller.replies).toEqual([]);
+    log.automatic = true;
+    clock.advance(1_000);
+    await clock.settle();
+    expect(caller.replies).toEqual(["1:1", "2:2"]);
+  });
+
   test("a new incarnation voids what the old one still had under way", async () => {
     const log = new ScriptedLog();
     const old = await world({}, log, 1);
