@@ -5,6 +5,7 @@
  *                         state store → machine ───────┴→ replica → RESP and HTTP doors
  */
 import { Checkpointer, defaultReplicaLimits, loadMachine, Replica, type WriterIdentity } from "@quipu/cluster";
+import { DiskError, QuipuError } from "@quipu/core";
 import { CounterMachine, defaultLimits } from "@quipu/counters";
 import type { VirtualLog } from "@quipu/log";
 import { Authenticator } from "./authenticator.ts";
@@ -56,8 +57,14 @@ export async function openNode(options: NodeOptions): Promise<QuipuNode> {
     await closers.closeAll().catch((failure: unknown) => {
       options.log.error({ error: String(failure) }, "could not close everything after a failed start");
     });
-    throw error;
+    throw startFailure(error);
   }
+}
+
+/** What the disk answers while a node starts concerns the data directory; the process never was at work. */
+function startFailure(error: unknown): unknown {
+  if (!(error instanceof DiskError)) return error;
+  return new QuipuError("DATA_DIRECTORY_UNUSABLE", error.message, { cause: error });
 }
 
 /** The parts below the doors. */

@@ -2,6 +2,7 @@
 import type { Replica } from "@quipu/cluster";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { Authenticator } from "../src/authenticator.ts";
+import type { LightMyRequestResponse } from "fastify";
 import type { HttpApplication } from "../src/http/application.ts";
 import { createHttpApplication, type HttpDoorOptions, startHttpDoor } from "../src/http/http-door.ts";
 import { silentLog } from "../src/log.ts";
@@ -101,8 +102,8 @@ describe("counters", () => {
     const added = await add(key, "5");
     expect(added.status).toBe(200);
     expect(added.body).toMatchObject({ key, value: "5", min: null, max: null, expiresAtMs: null, shard: 0 });
-    expect(added.body["version"]).toBe(`${added.body["position"]}-1`);
-    expect(added.headers["etag"]).toBe(`"${added.body["version"]}"`);
+    expect(added.body["version"]).toBe(`${String(added.body["position"])}-1`);
+    expect(added.headers["etag"]).toBe(`"${String(added.body["version"])}"`);
     expect((await add(key, "-7")).body["value"]).toBe("-2");
     const read = await send("GET", at(key));
     expect(read.body).toMatchObject({ value: "-2" });
@@ -289,7 +290,7 @@ describe("tokens", () => {
       authenticator: new Authenticator([token]),
       metrics: new Metrics(),
     });
-    const get = (url: string, authorization?: string): ReturnType<typeof guarded.inject> =>
+    const get = async (url: string, authorization?: string): Promise<LightMyRequestResponse> =>
       guarded.inject({ url, ...(authorization === undefined ? {} : { headers: { authorization } }) });
     for (const url of [at("x"), "/v1/cluster", "/metrics", "/openapi.json", "/nothing", "/healthz/../v1/cluster"]) {
       const refused = await get(url);

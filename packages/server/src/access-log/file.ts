@@ -5,6 +5,7 @@ import { type Hit, parseAccessLogLine } from "./parser.ts";
 
 /** What a reader sees go by; filled while the file is read. */
 export class FileProgress {
+  bytesRead = 0;
   linesRead = 0;
   /** Lines of another form: they are counted here and nowhere else. */
   linesRefused = 0;
@@ -15,8 +16,10 @@ export class FileProgress {
 const excerptCharacters = 80;
 
 export async function* readHits(file: string, progress: FileProgress): AsyncGenerator<Hit> {
-  const lines = createInterface({ input: createReadStream(file, "utf8"), crlfDelay: Number.POSITIVE_INFINITY });
+  const input = createReadStream(file, "utf8");
+  const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
   for await (const line of lines) {
+    progress.bytesRead = input.bytesRead;
     progress.linesRead += 1;
     const hit = parseAccessLogLine(line);
     if (hit !== undefined) {

@@ -38,8 +38,8 @@ function commandLine(command: Command): string {
 
 /** Where help and errors go. */
 export interface Terminal {
-  stdout(text: string): void;
-  stderr(text: string): void;
+  readonly stdout: (text: string) => void;
+  readonly stderr: (text: string) => void;
 }
 
 /** Runs one command line (without the program's name) and resolves to its exit code. */

@@ -59,28 +59,35 @@ function parseCount(text: string): number {
 }
 
 async function runReplay(file: string, options: ReplayOptions): Promise<void> {
-  requireFile(file);
+  const fileBytes = sizeOf(file);
   const client = await connectTo(options.endpoint, process.env);
   try {
-    const result = await replay(client, file, options);
+    const result = await replay(client, file, fileBytes, options);
     printResult(options.output, result, () => describe(file, options, result));
   } finally {
     await client.close();
   }
 }
 
-function requireFile(file: string): void {
+function sizeOf(file: string): number {
   try {
-    if (statSync(file).isFile()) return;
+    const stats = statSync(file);
+    if (!stats.isDirectory()) return stats.size;
   } catch (cause) {
     throw new QuipuError("INVALID_CONFIGURATION", `cannot read ${file}: ${(cause as Error).message}`, { cause });
   }
-  throw new QuipuError("INVALID_CONFIGURATION", `${file} is no file`);
+  throw new QuipuError("INVALID_CONFIGURATION", `${file} is a directory`);
 }
 
-async function replay(client: Client, file: string, options: ReplayOptions): Promise<ReplayResult> {
+async function replay(client: Client, file: string, fileBytes: number, options: ReplayOptions): Promise<ReplayResult> {
   const progress = new FileProgress();
-  const bar = new Progress({ label: "counting", output: process.stderr, nowMs: () => performance.now() });
+  const bar = new Progress({
+    label: "counting",
+    output: process.stderr,
+    nowMs: () => performance.now(),
+    // A pipe has no size: then only the count is shown.
+    ...(fileBytes > 0 ? { share: () => progress.bytesRead / fileBytes } : {}),
+  });
   const startMs = performance.now();
   // Only to know which counters to read back for the table.
   const tally = new Tally(options.prefix, [options.field]);

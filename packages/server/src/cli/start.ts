@@ -31,8 +31,8 @@ Examples:
 /** Defaults and variables are only shown here: the configuration loader applies them, for all three sources alike. */
 function optionOf(name: SettingName): Option {
   const { argument, description, default: value } = describeSetting(name);
-  const isShown = value !== undefined && argument !== undefined;
-  const note = isShown ? `; default ${String(value)}` : "";
+  const isShown = (typeof value === "string" || typeof value === "number") && argument !== undefined;
+  const note = isShown ? `; default ${value}` : "";
   const flags = argument === undefined ? `--${name}` : `--${name} <${argument}>`;
   return new Option(flags, `${description} (${variableOf(name)}${note})`);
 }

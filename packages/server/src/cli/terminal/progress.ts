@@ -11,6 +11,8 @@ export interface ProgressOptions {
   readonly label: string;
   /** Undefined where it is not known: then only the count is shown. */
   readonly total?: number;
+  /** How much is done, 0 to 1, where that is known by other means than the count. */
+  readonly share?: () => number;
   readonly output: ProgressOutput;
   readonly nowMs: () => number;
 }
@@ -61,6 +63,7 @@ export class Progress {
 
   #draw(nowMs: number): void {
     const { label, total, output } = this.#options;
+    const share = this.#share();
     const seconds = Math.max((nowMs - this.#startMs) / 1000, 0.001);
     const rate = `${formatCount(Math.round(this.#done / seconds))}/s`;
     const count = total === undefined ? formatCount(this.#done) : `${formatCount(this.#done)} of ${formatCount(total)}`;
@@ -68,12 +71,17 @@ export class Progress {
       output.write(`${label}: ${count}, ${rate}\n`);
       return;
     }
-    const share = total === undefined || total === 0 ? 0 : Math.min(1, this.#done / total);
-    const filled = Math.round(share * barCharacters);
-    const bar = total === undefined ? "" : `[${"#".repeat(filled)}${".".repeat(barCharacters - filled)}] `;
+    const filled = Math.round((share ?? 0) * barCharacters);
+    const bar = share === undefined ? "" : `[${"#".repeat(filled)}${".".repeat(barCharacters - filled)}] `;
     this.#erase();
     output.write(`${label} ${bar}${count}  ${rate}`.slice(0, (output.columns ?? 80) - 1));
     this.#isDrawn = true;
+  }
+
+  #share(): number | undefined {
+    const { total, share } = this.#options;
+    const known = share?.() ?? (total === undefined || total === 0 ? undefined : this.#done / total);
+    return known === undefined ? undefined : Math.min(1, Math.max(0, known));
   }
 
   #erase(): void {
