@@ -20,8 +20,8 @@ const fingerprintKind = 0x66; // f
 const fingerprint = new ContentHash();
 const innerRun = new RunOutcome();
 
-/** Where the id lies in the record, how long it is kept, and where the command inside begins. Reused. */
-const head = { idStart: 0, idEnd: 0, retentionMs: 0, bornAtMs: -1 };
+/** Where the id lies in the record, how long it is kept, its birth or -1, and what the table knows of it. Reused. */
+const head = { idStart: 0, idEnd: 0, retentionMs: 0, bornAtMs: -1, found: -1 };
 
 /** Applies the once whose opcode was just read. Around a single add it makes one object: the outcome. */
 export function applyEncodedOnce(state: State, reader: ByteReader): OutcomeValue {
@@ -47,10 +47,9 @@ function onceAroundAdd(state: State, reader: ByteReader, commandStart: number): 
     return answer;
   }
   reader.reset(reader.source, commandStart + 1, reader.end);
-  const { idStart, idEnd } = head;
   applyEncodedRun(state, reader, innerRun);
   const outcome = innerRun.admitted === 1 ? integer(innerRun.first) : failure(innerRun.rejection);
-  storeOutcome(state, reader.source, idStart, idEnd, slot, outcome);
+  storeOutcome(state, reader.source, slot, outcome);
   return outcome;
 }
 
@@ -75,9 +74,8 @@ function onceAroundCommand(state: State, reader: ByteReader, commandStart: numbe
     state.index += operationsOf(command);
     return answer;
   }
-  const { idStart, idEnd } = head;
   const outcome = command.type === "transaction" ? applyTransaction(state, command) : applyOperation(state, command);
-  storeOutcome(state, reader.source, idStart, idEnd, slot, outcome);
+  storeOutcome(state, reader.source, slot, outcome);
   return outcome;
 }
 
@@ -94,8 +92,9 @@ function answerWithoutApplying(state: State, bytes: Uint8Array, slot: number): O
   const length = idEnd - idStart;
   if (length === 0 || length > limits.idempotencyIdBytesMax) return failure("INVALID_ARGUMENT");
   if (!Number.isSafeInteger(logTimeMs + retentionMs)) return failure("INVALID_ARGUMENT");
-  const found = idempotency.find(slot, bytes, idStart, idEnd);
-  if (found >= 0) {
+  const found = idempotency.lookup(slot, bytes, idStart, idEnd);
+  head.found = found;
+  if (found >= 0 && idempotency.isPresent(found)) {
     return idempotency.matches(found, fingerprint) ? idempotency.outcome(found) : failure("IDEMPOTENCY_MISMATCH");
   }
   if (bornAtMs >= 0) {
@@ -106,19 +105,15 @@ function answerWithoutApplying(state: State, bytes: Uint8Array, slot: number): O
   return idempotency.size >= limits.idempotencyEntriesMax ? failure("OVERLOADED") : null;
 }
 
-function storeOutcome(
-  state: State,
-  bytes: Uint8Array,
-  idStart: number,
-  idEnd: number,
-  slot: number,
-  outcome: OutcomeValue,
-): void {
+function storeOutcome(state: State, bytes: Uint8Array, slot: number, outcome: OutcomeValue): void {
   if (state.mutation === "once-entry-not-stored") return;
+  // "Retry later" must not be what every retry gets: nothing was taken, so nothing is remembered.
+  if (outcome.type === "error" && outcome.code === "OVERLOADED") return;
+  const { idStart, idEnd, found, retentionMs, bornAtMs } = head;
   // Born ahead of log time: kept until its birth is older than the retention, or a late retry would apply again.
-  const expiresAtMs = Math.max(state.logTimeMs, head.bornAtMs) + head.retentionMs;
+  const expiresAtMs = Math.max(state.logTimeMs, bornAtMs) + retentionMs;
   const { low, high } = fingerprint;
-  const id = state.idempotency.add(slot, bytes, idStart, idEnd, low, high, expiresAtMs);
+  const id = state.idempotency.add(slot, bytes, idStart, idEnd, found, low, high, expiresAtMs);
   state.idempotency.setOutcome(id, outcome);
 }
 

@@ -16,5 +16,7 @@ export function refusalOfStep(store: CounterStore, id: number, next: Int64 | Uin
 
 /** Whether `value` lies outside of what two bounds leave. */
 export function isExcluded(value: Int64, minimum: Int64 | null, maximum: Int64 | null): boolean {
-  return (minimum !== null && int64Compare(value, minimum) < 0) || (maximum !== null && int64Compare(value, maximum) > 0);
+  return (
+    (minimum !== null && int64Compare(value, minimum) < 0) || (maximum !== null && int64Compare(value, maximum) > 0)
+  );
 }

@@ -43,6 +43,9 @@ export class ByteTable {
   #idLimit = 0;
   /** First free id plus one; 0 if none. */
   #free = 0;
+  // What find looked for last: its words are still in the hasher.
+  #soughtHash = 0;
+  #soughtShape = 0;
 
   /** The entries, for the owner's fields. */
   readonly entries: EntryChunks;
@@ -78,6 +81,8 @@ export class ByteTable {
     const length = end - start;
     const shape = (length << 16) | space;
     const words = (length + 3) >>> 2;
+    this.#soughtHash = hash;
+    this.#soughtShape = shape;
     let link = this.#buckets.get(this.#bucketOf(hash));
     while (link !== 0) {
       const id = link - 1;
@@ -95,12 +100,13 @@ export class ByteTable {
     return -1;
   }
 
-  /** Adds a key that is not there yet; returns its id. */
+  /** Adds the key that {@link ByteTable.find} has just not found (no other find in between); returns its id. */
   insert(space: number, bytes: Uint8Array, start: number, end: number): number {
     const length = end - start;
     invariant(length <= tableKeyBytesMax, `key of ${length} bytes, limit ${tableKeyBytesMax}`);
     invariant(space >= 0 && space <= 0xffff, `name space ${space}`);
-    const hash = this.#hasher.hash(space, bytes, start, end);
+    invariant(this.#soughtShape === ((length << 16) | space), "inserted a key that was not sought just before");
+    const hash = this.#soughtHash;
     const id = this.#takeId();
     this.entries.setWord(id, fieldHash, hash);
     this.entries.setWord(id, shapeField, (length << 16) | space);

@@ -157,7 +157,6 @@ function loadByPrefix(state: State, reader: ByteReader, key: Uint8Array): Lsn | 
     case storePrefix.counter:
       return loadCounter(state, reader, slot, key[3] as number, rest);
     case storePrefix.idempotency:
-      if (state.idempotency.find(slot, rest, 0, rest.length) >= 0) throw new DecodeError("key twice");
       return void state.idempotency.load(slot, rest, reader);
     case storePrefix.removal:
       return void state.counters.removals.load(slot, reader);

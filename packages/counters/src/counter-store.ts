@@ -102,7 +102,7 @@ export class CounterStore implements TrackedEntries {
     return (this.#entries.word(id, fieldFlags) & kindMask) !== kindAbsent;
   }
 
-  /** Makes the key live with value 0 and no version. `found` is what lookup said: -1 or a tombstone. */
+  /** Makes the key live with value 0 and no version. `found` is what lookup has just said: -1 or a tombstone. */
   create(database: number, bytes: Uint8Array, start: number, end: number, found: number): number {
     const id = found >= 0 ? found : this.#table.insert(database, bytes, start, end);
     invariant(!this.isPresent(id), `created twice: entry ${id}`);
@@ -317,7 +317,7 @@ export class CounterStore implements TrackedEntries {
 
   /** Puts an entry of a snapshot or checkpoint. The key must not be there yet. */
   load(database: number, key: Uint8Array, content: CounterContent): void {
-    const id = this.create(database, key, 0, key.length, -1);
+    const id = this.create(database, key, 0, key.length, this.lookup(database, key, 0, key.length));
     this.setValue(id, content.value);
     this.setVersion(id, content.versionLsn, content.versionIndex);
     this.setBound(id, minimumEnd, content.minimum);

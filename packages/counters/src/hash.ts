@@ -38,7 +38,8 @@ export class KeyHasher {
     while (at < end) {
       let word = bytes[at] as number;
       if (at + 3 < end) {
-        word |= ((bytes[at + 1] as number) << 8) | ((bytes[at + 2] as number) << 16) | ((bytes[at + 3] as number) << 24);
+        word |=
+          ((bytes[at + 1] as number) << 8) | ((bytes[at + 2] as number) << 16) | ((bytes[at + 3] as number) << 24);
       } else {
         if (at + 1 < end) word |= (bytes[at + 1] as number) << 8;
         if (at + 2 < end) word |= (bytes[at + 2] as number) << 16;

@@ -5,7 +5,7 @@
  * The table's name space is the slot, the scope of the id (DESIGN §4.5).
  */
 import { invariant } from "@quipu/core";
-import { ByteReader, type ByteWriter } from "./bytes.ts";
+import { ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
 import { ByteTable, ownerField, shapeField } from "./byte-table.ts";
 import { ChangeTracker, type TrackedEntries } from "./change-tracker.ts";
 import { readOutcome, writeOutcome } from "./codec.ts";
@@ -59,10 +59,9 @@ export class IdempotencyStore implements TrackedEntries {
     return this.#table.idLimit;
   }
 
-  /** The live entry of the id `bytes[start, end)` in the scope of `slot`, or -1. */
-  find(slot: number, bytes: Uint8Array, start: number, end: number): number {
-    const id = this.#table.find(slot, bytes, start, end);
-    return id >= 0 && this.isPresent(id) ? id : -1;
+  /** The entry of the id `bytes[start, end)` in the scope of `slot`, which may be a tombstone; -1 if there is none. */
+  lookup(slot: number, bytes: Uint8Array, start: number, end: number): number {
+    return this.#table.find(slot, bytes, start, end);
   }
 
   isPresent(id: number): boolean {
@@ -70,20 +69,25 @@ export class IdempotencyStore implements TrackedEntries {
   }
 
   matches(id: number, fingerprint: ContentHash): boolean {
-    return this.#entries.word(id, fieldLow) === fingerprint.low && this.#entries.word(id, fieldHigh) === fingerprint.high;
+    return (
+      this.#entries.word(id, fieldLow) === fingerprint.low && this.#entries.word(id, fieldHigh) === fingerprint.high
+    );
   }
 
-  /** Adds an entry; there must be no live one. Then give it its outcome, in the same command. */
+  /**
+   * Adds an entry; `found` is what the last lookup, of this id, said: -1 or a tombstone. Then give it its outcome, in
+   * the same command.
+   */
   add(
     slot: number,
     bytes: Uint8Array,
     start: number,
     end: number,
+    found: number,
     low: number,
     high: number,
     expiresAtMs: number,
   ): number {
-    const found = this.#table.find(slot, bytes, start, end);
     const id = found >= 0 ? found : this.#table.insert(slot, bytes, start, end);
     invariant(!this.isPresent(id), `idempotency entry ${id} added twice`);
     this.tracker.beforeChange(id);
@@ -170,9 +174,11 @@ export class IdempotencyStore implements TrackedEntries {
   }
 
   load(slot: number, key: Uint8Array, reader: ByteReader): void {
+    const found = this.lookup(slot, key, 0, key.length);
+    if (found >= 0) throw new DecodeError("key twice");
     const low = reader.u32() | 0;
     const high = reader.u32() | 0;
-    const id = this.add(slot, key, 0, key.length, low, high, reader.varint());
+    const id = this.add(slot, key, 0, key.length, found, low, high, reader.varint());
     this.setOutcome(id, readOutcome(reader));
   }
 

@@ -145,7 +145,9 @@ export class SessionStore implements TrackedEntries {
     if (key.length < expiryBytes) throw new DecodeError("session key without an expiry");
     const expiresAtMs = new DataView(key.buffer, key.byteOffset).getFloat64(0);
     if (!Number.isSafeInteger(expiresAtMs) || expiresAtMs < 0) throw new DecodeError("session expiry out of range");
-    const id = this.add(key.subarray(expiryBytes), expiresAtMs);
+    const name = key.subarray(expiryBytes);
+    if (this.find(name, expiresAtMs) >= 0) throw new DecodeError("key twice");
+    const id = this.add(name, expiresAtMs);
     const lowestOpen = reader.varint();
     const count = reader.varint();
     for (let index = 0; index < count; index++) {

@@ -50,7 +50,13 @@ export function decimalStep(current: Int64 | Uint8Array, by: ByDecimal, saturate
   const upper = by.upper === null ? null : parseDecimal(by.upper);
   const refusal = failureOf([before, increment, lower, upper]);
   if (refusal !== null) return stay(failure(refusal));
-  return decimalStepOf(before as Decimal, increment as Decimal, lower as Decimal | null, upper as Decimal | null, saturate);
+  return decimalStepOf(
+    before as Decimal,
+    increment as Decimal,
+    lower as Decimal | null,
+    upper as Decimal | null,
+    saturate,
+  );
 }
 
 function decimalStepOf(

@@ -37,12 +37,21 @@ function change(bench: Bench, kind: number, which: number): void {
   const value = bytes(which % 2 === 0 ? "text" : "18014398509481984");
   if (kind === 0) builder.add(0, key, 0, key.length, 1);
   else if (kind === 1) builder.command({ type: "delete", database: 0, keys: [key] });
-  else if (kind === 2) builder.command({ type: "set", database: 0, key, value, condition: "always", returnPrevious: false, expiry });
+  else if (kind === 2)
+    builder.command({ type: "set", database: 0, key, value, condition: "always", returnPrevious: false, expiry });
   else if (kind === 3) builder.onceAdd(key, 0, key.length, 30, null, 0, key, 0, key.length, 1);
-  else if (kind === 4) builder.command({ type: "bound", database: 0, key, minimum: 0, maximum: 2n ** 60n, force: true });
+  else if (kind === 4)
+    builder.command({ type: "bound", database: 0, key, minimum: 0, maximum: 2n ** 60n, force: true });
   else if (kind === 5) {
     const operations = [{ type: "add", database: 0, key, delta: 1 } as const];
-    builder.command({ type: "session", session: key, expiresAtMs: bench.timeMs + 40, number: 1, lowestOpen: 0, operations });
+    builder.command({
+      type: "session",
+      session: key,
+      expiresAtMs: bench.timeMs + 40,
+      number: 1,
+      lowestOpen: 0,
+      operations,
+    });
   } else bench.timeMs += 10;
   bench.applyAll();
 }
@@ -52,36 +61,39 @@ const step = fc.tuple(fc.integer({ min: 0, max: 6 }), fc.nat(5));
 describe("frozen changes", () => {
   test("the store holds the state of the last freeze written, though changes went on, and given-up ones come again", () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.array(step, { maxLength: 12 }), fc.nat(8), fc.nat(3)), { maxLength: 8 }), (rounds) => {
-        const bench = new Bench();
-        const store = new Store();
-        for (const [steps, slices, fate] of rounds) {
-          steps.slice(0, 6).forEach(([kind, which]) => change(bench, kind, which));
-          const expected = snapshotOf(bench.machine);
-          const hash = bench.machine.stateHash();
-          const frozen = bench.machine.freezeChanges();
-          const staged = new Store();
-          for (const [key, value] of store.entries) staged.entries.set(key, value);
-          for (let slice = 0; slice < slices; slice++) {
-            frozen.next(1, staged);
-            const during = steps[6 + slice];
-            if (during !== undefined) change(bench, during[0], during[1]);
+      fc.property(
+        fc.array(fc.tuple(fc.array(step, { maxLength: 12 }), fc.nat(8), fc.nat(3)), { maxLength: 8 }),
+        (rounds) => {
+          const bench = new Bench();
+          const store = new Store();
+          for (const [steps, slices, fate] of rounds) {
+            steps.slice(0, 6).forEach(([kind, which]) => change(bench, kind, which));
+            const expected = snapshotOf(bench.machine);
+            const hash = bench.machine.stateHash();
+            const frozen = bench.machine.freezeChanges();
+            const staged = new Store();
+            for (const [key, value] of store.entries) staged.entries.set(key, value);
+            for (let slice = 0; slice < slices; slice++) {
+              frozen.next(1, staged);
+              const during = steps[6 + slice];
+              if (during !== undefined) change(bench, during[0], during[1]);
+            }
+            if (fate === 0) {
+              frozen.release(false);
+              continue;
+            }
+            while (frozen.next(3, staged)) if (steps[0] !== undefined) change(bench, 0, steps[0][1]);
+            frozen.release();
+            store.entries.clear();
+            for (const [key, value] of staged.entries) store.entries.set(key, value);
+            const loaded = store.load();
+            expect(snapshotOf(loaded)).toEqual(expected);
+            expect(loaded.stateHash()).toBe(hash);
+            expect(loaded.appliedLsn).toBe(frozen.position);
+            expect(loaded.dirtyCount).toBe(0);
           }
-          if (fate === 0) {
-            frozen.release(false);
-            continue;
-          }
-          while (frozen.next(3, staged)) if (steps[0] !== undefined) change(bench, 0, steps[0][1]);
-          frozen.release();
-          store.entries.clear();
-          for (const [key, value] of staged.entries) store.entries.set(key, value);
-          const loaded = store.load();
-          expect(snapshotOf(loaded)).toEqual(expected);
-          expect(loaded.stateHash()).toBe(hash);
-          expect(loaded.appliedLsn).toBe(frozen.position);
-          expect(loaded.dirtyCount).toBe(0);
-        }
-      }),
+        },
+      ),
       { numRuns: 60 },
     );
   });

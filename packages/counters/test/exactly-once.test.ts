@@ -144,6 +144,10 @@ describe("sessions", () => {
     for (let index = 0; index < 2; index++) bench.builder.command({ ...session, number: 1, operations });
     bench.builder.command({ ...session, number: 2, operations });
     const replies = bench.applyAll();
-    expect(replies).toEqual([["1-1", "0", ["1", "2"]], ["1-1", "1", ["1", "2"]], ["1-5", "0", ["3", "4"]]]);
+    expect(replies).toEqual([
+      ["1-1", "0", ["1", "2"]],
+      ["1-1", "1", ["1", "2"]],
+      ["1-5", "0", ["3", "4"]],
+    ]);
   });
 });

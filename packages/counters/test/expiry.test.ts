@@ -100,7 +100,13 @@ describe("keys", () => {
   test("conditions of EXPIRE: no expiry counts as infinitely late", () => {
     const bench = new Bench();
     const expire = (ms: number, conditions: Partial<typeof never>): unknown =>
-      bench.run({ type: "expire", database: 0, key, expiry: { type: "in", ms }, conditions: { ...never, ...conditions } });
+      bench.run({
+        type: "expire",
+        database: 0,
+        key,
+        expiry: { type: "in", ms },
+        conditions: { ...never, ...conditions },
+      });
     bench.run({ type: "add", database: 0, key, delta: 1 });
     expect(expire(100, { ifSome: true })).toBe("0");
     expect(expire(100, { ifLater: true })).toBe("0");

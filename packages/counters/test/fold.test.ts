@@ -28,8 +28,10 @@ function oneByOne(start: Int64, step: Int64, count: number, minimum: Int64 | nul
   let current = BigInt(start);
   for (let admitted = 0; admitted < count; admitted++) {
     const next = current + BigInt(step);
-    if (maximum !== null && next > BigInt(maximum) && next > current) return { admitted, value: current, refusal: "OUT_OF_BOUNDS" };
-    if (minimum !== null && next < BigInt(minimum) && next < current) return { admitted, value: current, refusal: "OUT_OF_BOUNDS" };
+    if (maximum !== null && next > BigInt(maximum) && next > current)
+      return { admitted, value: current, refusal: "OUT_OF_BOUNDS" };
+    if (minimum !== null && next < BigInt(minimum) && next < current)
+      return { admitted, value: current, refusal: "OUT_OF_BOUNDS" };
     if (int64FromBigInt(next) === undefined) return { admitted, value: current, refusal: "OVERFLOW" };
     current = next;
   }
@@ -54,9 +56,7 @@ test("a run admits what one by one would, ends at the same value, refuses for th
 test("runs of 2^32 - 1 steps are exact", () => {
   const count = 2 ** 32 - 1;
   expect(admittedOf(0, 1, count, null, 4_000_000_000)).toBe(4_000_000_000);
-  expect(admittedOf(0, 3_000_001, count, null, Number.MAX_SAFE_INTEGER)).toBe(
-    Number((2n ** 53n - 1n) / 3_000_001n),
-  );
+  expect(admittedOf(0, 3_000_001, count, null, Number.MAX_SAFE_INTEGER)).toBe(Number((2n ** 53n - 1n) / 3_000_001n));
   expect(admittedOf(9_223_372_036_854_775_800n, 1, count, null, null)).toBe(7);
   expect(afterSteps(0, 2 ** 31, count)).toBe(2n ** 31n * BigInt(count));
 });

@@ -83,7 +83,12 @@ describe("records", () => {
   });
 
   test("a header that we do not understand is void", () => {
-    for (const [offset, value] of [[0, 2], [1, 1], [2, 9], [28, 255]] as const) {
+    for (const [offset, value] of [
+      [0, 2],
+      [1, 1],
+      [2, 9],
+      [28, 255],
+    ] as const) {
       const bench = new Bench();
       bench.builder.add(0, bytes("a"), 0, 1, 1);
       const record = bench.finish();
