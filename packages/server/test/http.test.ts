@@ -215,7 +215,24 @@ describe("Idempotency-Key", () => {
     const again = await add(key, "5", { "idempotency-key": '"order-1"' });
     expect(again.body).toMatchObject({ value: "5", version: first.body["version"] });
     expect(again.headers["etag"]).toBe(first.headers["etag"]);
+    expect(again.headers["idempotency-replayed"]).toBe("true");
     expect((await send("GET", at(key))).body["value"]).toBe("105");
+  });
+
+  test("a first time is never called a replay, even where it changes nothing", async () => {
+    const headers = (name: string): Record<string, string> => ({ "idempotency-key": name });
+    const first = [
+      await add(key, "5", headers("a")),
+      await add(key, "0", headers("b")),
+      await set(key, "5", headers("c")),
+      await add(key, "0"),
+      await set(key, "5"),
+    ];
+    for (const reply of first) {
+      expect(reply.status).toBe(200);
+      expect(reply.headers["idempotency-replayed"]).toBeUndefined();
+    }
+    expect((await add(key, "0", headers("b"))).headers["idempotency-replayed"]).toBe("true");
   });
 
   test("refusals are repeated too", async () => {

@@ -80,7 +80,7 @@ function registerAdd(application: HttpApplication, replica: ReplicaDoor): void {
       const name = counterName(request.query.database, request.params.key);
       const delta = parseInteger(request.body.delta, "delta");
       const operation = { type: "add", database: name.database, key: name.key, delta } as const;
-      return sendCounter(reply, await change(replica, name, operation, request.headers));
+      return change(replica, name, operation, request.headers, reply);
     },
   });
 }
@@ -112,7 +112,7 @@ function registerSet(application: HttpApplication, replica: ReplicaDoor): void {
         returnPrevious: false,
         expiry: { type: "keep" },
       };
-      return sendCounter(reply, await change(replica, name, operation, request.headers));
+      return change(replica, name, operation, request.headers, reply);
     },
   });
 }
@@ -143,10 +143,15 @@ async function change(
   name: CounterName,
   operation: Operation,
   headers: ChangeHeaders,
+  reply: FastifyReply,
 ): Promise<CounterReply> {
   const answer = await submit(replica, changeCommand(name, operation, headers));
   const [, description] = changeItems(answer);
-  return describeCounter(name, description, answer.position);
+  const counter = describeCounter(name, description, answer.position);
+  // Every change that is made gives the key a version in its own record; a stored reply bears that of the first time.
+  const isReplay = !counter.version.startsWith(`${counter.position}-`);
+  if (isReplay) void reply.header("idempotency-replayed", "true");
+  return sendCounter(reply, counter);
 }
 
 function sendCounter(reply: FastifyReply, counter: CounterReply): CounterReply {
