@@ -77,7 +77,8 @@ export function record(number: number, bytes = 16): Uint8Array {
 export async function crashAndOpen(
   disk: SimulatedDisk,
   keeps: CrashKeeps = "random",
+  limits: WriteAheadLogLimits = smallLimits,
 ): Promise<OpenedLog & { disk: SimulatedDisk }> {
   const after = disk.crash(keeps);
-  return { ...(await openLog(after)), disk: after };
+  return { ...(await openLog(after, limits)), disk: after };
 }

@@ -260,7 +260,7 @@ class Recovery {
         this.#table.ensure(group).hardState = entry.payload.slice();
         return;
       case entryKind.firstIndex:
-        this.#table.ensure(group).firstIndex = index;
+        this.#takeFirstIndex(group, index);
         return;
       case entryKind.nextIndex:
         this.#table.ensure(group).nextIndex = index;
@@ -274,6 +274,12 @@ class Recovery {
       default:
         throw corrupt(segment.path, frameAt, `entry of the unknown kind ${entry.kind}`);
     }
+  }
+
+  /** Trims may be queued in any order: a lower one behind a higher one changes nothing, then as now. */
+  #takeFirstIndex(group: number, index: number): void {
+    const state = this.#table.ensure(group);
+    state.firstIndex = Math.max(state.firstIndex, index);
   }
 
   /** Every record from a group's first index on must lie in a segment that is there. */
