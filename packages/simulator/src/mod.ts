@@ -17,3 +17,4 @@ export type { Mutations } from "./node.ts";
 export { Simulation, type SimulationOptions, type SimulationResult } from "./simulation.ts";
 export { Trace } from "./trace.ts";
 export { type MutationCase, mutationCases, type MutationResult, mutationTable, runMutation } from "./mutations.ts";
+export { parseStoredSeeds, type StoredSeed } from "./stored-seeds.ts";

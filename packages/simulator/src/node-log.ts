@@ -32,7 +32,8 @@ const dataDirectory = "data";
 
 /** Small, so that a segment's head and reserve leave room for records in segments of a few sectors. */
 const hardStateBytesMax = 16;
-const groupsMax = 4;
+/** More than a run switches loglets. */
+const groupsMax = 60;
 
 export async function openNodeLog(options: NodeLogOptions): Promise<NodeLog> {
   const { disk, clock, random, segmentBytes, frameBytesMax, mutation, onFatal } = options;

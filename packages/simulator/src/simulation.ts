@@ -436,6 +436,7 @@ export class Simulation {
     this.#goesLeft -= 1;
     if (this.#random.below(10_000) < this.#swarm.wallJumps) this.#jump();
     if (node.isServing && this.#random.below(10_000) < this.#swarm.checkpoints) this.#checkpoint(node);
+    if (node.isServing && this.#random.below(10_000) < this.#swarm.reconfigurations) this.#reconfigure(node);
     this.#guard(() => client.go(node));
     if (node.isServing && this.#random.chance(1, 8)) this.#checkState(node);
   }
@@ -447,6 +448,16 @@ export class Simulation {
     node.checkpoint().then(
       () => life.alive && (this.#checkpointing = false),
       (error: unknown) => life.alive && this.#guard(() => this.#ended(error, "fatal")),
+    );
+  }
+
+  /** Live: the log goes on in a new loglet. It may be refused (no room) or unknown (the disk failed). */
+  #reconfigure(node: SimulatedNode): void {
+    const life = this.#life;
+    this.#met("live switch");
+    node.innerLog.reconfigure("local").then(
+      (chain) => life.alive && this.#note(`switched: ${chain.segments.length} segments in chain ${chain.version}`),
+      (error: unknown) => life.alive && this.#note(`not switched: ${describe(error)}`),
     );
   }
 

@@ -28,6 +28,8 @@ export interface SwarmConfiguration {
   readonly checkpoints: number;
   /** Database 1 is flushed now and then; rare, because it touches every slot. */
   readonly flushes: boolean;
+  /** Per 10,000 goes: a live switch to a new loglet, so that chains of segments are read, trimmed and completed. */
+  readonly reconfigurations: number;
   readonly ioLatencyUsMax: number;
   /** Chances per 10,000 operations of each kind; 0 = off in this run. */
   readonly shortWrites: number;
@@ -80,10 +82,11 @@ export function drawSwarm(random: Random): SwarmConfiguration {
     sliceMs: pick(0.001, 0.005, 2),
     checkpoints: pick(0, 300, 2_000),
     flushes: random.chance(10, 100),
+    reconfigurations: sometimes(30, 100, 500),
     ioLatencyUsMax: pick(5, 100, 2_000),
     shortWrites: sometimes(30, 100, 1_000),
     writeErrors: sometimes(15, 10, 50),
-    diskFull: sometimes(20, 50, 500),
+    diskFull: sometimes(20, 1_000, 5_000),
     syncErrors: sometimes(20, 20, 100),
     slowIo: sometimes(20, 50, 300),
     crashAtEffect: sometimes(60, 20, 100, 400),
