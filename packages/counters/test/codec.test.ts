@@ -3,7 +3,15 @@ import { type Int64, int64Max, int64Min } from "@quipu/core";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ByteReader, ByteWriter, DecodeError } from "../src/bytes.ts";
-import { readCommand, readOperation, readOutcome, runCountOffset, writeCommand, writeOutcome, writeRun } from "../src/codec.ts";
+import {
+  readCommand,
+  readOperation,
+  readOutcome,
+  runCountOffset,
+  writeCommand,
+  writeOutcome,
+  writeRun,
+} from "../src/codec.ts";
 import { errorCodesByNumber, errorNumbers, opcodes, outcomeTags } from "../src/opcodes.ts";
 import type { OutcomeValue } from "../src/outcome.ts";
 import { anyCommand, anyInt64, anyOutcome, bytesOf } from "./model/arbitraries.ts";
@@ -41,29 +49,77 @@ describe("numbers", () => {
   test("int64 comes back canonical", () => {
     fc.assert(
       fc.property(anyInt64, (value: Int64) => {
-        expect(readAll(written((w) => w.int64(value)), (r) => r.int64())).toBe(value);
+        expect(
+          readAll(
+            written((w) => w.int64(value)),
+            (r) => r.int64(),
+          ),
+        ).toBe(value);
       }),
     );
-    for (const value of [0, -1, 2 ** 31 - 1, 2 ** 31, -(2 ** 31), -(2 ** 31) - 1, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER, int64Max, int64Min, -(2n ** 53n), 2n ** 53n]) {
-      expect(readAll(written((w) => w.int64(value)), (r) => r.int64())).toBe(value);
+    for (const value of [
+      0,
+      -1,
+      2 ** 31 - 1,
+      2 ** 31,
+      -(2 ** 31),
+      -(2 ** 31) - 1,
+      Number.MAX_SAFE_INTEGER,
+      Number.MIN_SAFE_INTEGER,
+      int64Max,
+      int64Min,
+      -(2n ** 53n),
+      2n ** 53n,
+    ]) {
+      expect(
+        readAll(
+          written((w) => w.int64(value)),
+          (r) => r.int64(),
+        ),
+      ).toBe(value);
     }
   });
 
   test("varint, u8, u16, u32, f64", () => {
-    for (const value of [0, 1, 127, 128, 16_383, 16_384, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 49 - 1, 2 ** 49, Number.MAX_SAFE_INTEGER]) {
-      expect(readAll(written((w) => w.varint(value)), (r) => r.varint())).toBe(value);
+    for (const value of [
+      0,
+      1,
+      127,
+      128,
+      16_383,
+      16_384,
+      2 ** 31 - 1,
+      2 ** 31,
+      2 ** 32,
+      2 ** 49 - 1,
+      2 ** 49,
+      Number.MAX_SAFE_INTEGER,
+    ]) {
+      expect(
+        readAll(
+          written((w) => w.varint(value)),
+          (r) => r.varint(),
+        ),
+      ).toBe(value);
     }
     fc.assert(
-      fc.property(fc.maxSafeNat(), fc.nat(255), fc.nat(65_535), fc.nat(2 ** 32 - 1), fc.double({ noNaN: true }), (v, a, b, c, d) => {
-        const bytes = written((w) => {
-          w.varint(v);
-          w.u8(a);
-          w.u16(b);
-          w.u32(c);
-          w.f64(d);
-        });
-        expect(readAll(bytes, (r) => [r.varint(), r.u8(), r.u16(), r.u32(), r.f64()])).toEqual([v, a, b, c, d]);
-      }),
+      fc.property(
+        fc.maxSafeNat(),
+        fc.nat(255),
+        fc.nat(65_535),
+        fc.nat(2 ** 32 - 1),
+        fc.double({ noNaN: true }),
+        (v, a, b, c, d) => {
+          const bytes = written((w) => {
+            w.varint(v);
+            w.u8(a);
+            w.u16(b);
+            w.u32(c);
+            w.f64(d);
+          });
+          expect(readAll(bytes, (r) => [r.varint(), r.u8(), r.u16(), r.u32(), r.f64()])).toEqual([v, a, b, c, d]);
+        },
+      ),
     );
   });
 
@@ -86,7 +142,14 @@ describe("commands", () => {
   test("every command survives the way through bytes", () => {
     fc.assert(
       fc.property(anyCommand, (command) => {
-        expect(plain(readAll(written((w) => writeCommand(w, command)), readCommand))).toEqual(plain(command));
+        expect(
+          plain(
+            readAll(
+              written((w) => writeCommand(w, command)),
+              readCommand,
+            ),
+          ),
+        ).toEqual(plain(command));
       }),
       { numRuns: 1000 },
     );
@@ -149,7 +212,8 @@ describe("commands", () => {
     const onceHead = [opcodes.once, 1, 120, 5, 0];
     const transactionHead = [opcodes.transaction, 0, 1];
     const sessionHead = [opcodes.session, 1, 120, 5, 1, 1, 1];
-    const readable = (...parts: number[][]): boolean => attempt(Uint8Array.from(parts.flat()), readCommand) !== undefined;
+    const readable = (...parts: number[][]): boolean =>
+      attempt(Uint8Array.from(parts.flat()), readCommand) !== undefined;
     expect(readable(onceHead, get)).toBe(true);
     expect(readable(onceHead, transactionHead, get)).toBe(true);
     expect(readable(sessionHead, get)).toBe(true);
@@ -168,7 +232,9 @@ describe("commands", () => {
     const three = one.slice();
     three[runCountOffset] = 3;
     expect(attempt(three, readOperation)).toBeUndefined();
-    expect([...written((w) => writeRun(w, 0, 1, 2n ** 62n, key, 0, 1))]).toEqual([1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0x40, 1, 107]);
+    expect([...written((w) => writeRun(w, 0, 1, 2n ** 62n, key, 0, 1))]).toEqual([
+      1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0x40, 1, 107,
+    ]);
   });
 });
 

@@ -1,7 +1,14 @@
 /** Decimal arithmetic: as Redis answers where Redis is exact, exact elsewhere, and never expensive. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { addDecimals, compareDecimals, type Decimal, formatDecimal, parseDecimal, subtractDecimals } from "../src/decimal.ts";
+import {
+  addDecimals,
+  compareDecimals,
+  type Decimal,
+  formatDecimal,
+  parseDecimal,
+  subtractDecimals,
+} from "../src/decimal.ts";
 import { bytesOf, textOf } from "./model/arbitraries.ts";
 
 function sum(left: string, right: string): string {
@@ -110,7 +117,13 @@ describe("range", () => {
   });
 
   test("a hostile exponent or length costs nothing", () => {
-    for (const text of ["1e999999999999", "1e-999999999999", `1e${"9".repeat(5000)}`, "1".repeat(5120), `0.${"0".repeat(5000)}1`]) {
+    for (const text of [
+      "1e999999999999",
+      "1e-999999999999",
+      `1e${"9".repeat(5000)}`,
+      "1".repeat(5120),
+      `0.${"0".repeat(5000)}1`,
+    ]) {
       expect(parseDecimal(bytesOf(text)), text.slice(0, 20)).toBe("NOT_A_FLOAT");
     }
     expect(parseDecimal(new Uint8Array(1024 * 1024).fill(49))).toBe("NOT_A_FLOAT");
@@ -119,7 +132,12 @@ describe("range", () => {
 });
 
 const decimalText = fc
-  .tuple(fc.constantFrom("", "-", "+"), fc.bigInt({ min: 0n, max: 10n ** 25n }), fc.nat(30), fc.integer({ min: -30, max: 30 }))
+  .tuple(
+    fc.constantFrom("", "-", "+"),
+    fc.bigInt({ min: 0n, max: 10n ** 25n }),
+    fc.nat(30),
+    fc.integer({ min: -30, max: 30 }),
+  )
   .map(([sign, digits, point, exponent]) => {
     const text = digits.toString().padStart(point + 1, "0");
     return `${sign}${text.slice(0, text.length - point)}.${text.slice(text.length - point)}e${exponent}`;

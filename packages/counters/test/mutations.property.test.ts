@@ -15,7 +15,11 @@ import { Model } from "./model/model.ts";
 import { agrees, type Expected } from "./model/model-state.ts";
 
 /** Many retries, so that they meet the entries of what they repeat. */
-const commands = fc.oneof({ weight: 3, arbitrary: tameCommand }, { weight: 1, arbitrary: tameOnce }, { weight: 1, arbitrary: tameSession });
+const commands = fc.oneof(
+  { weight: 3, arbitrary: tameCommand },
+  { weight: 1, arbitrary: tameOnce },
+  { weight: 1, arbitrary: tameSession },
+);
 
 function holds(steps: readonly Step[], options: MachineOptions): boolean {
   let machine = new CounterMachine(options);
@@ -28,10 +32,15 @@ function holds(steps: readonly Step[], options: MachineOptions): boolean {
     const built = buildRecord(wanted, { number: at + 1, stampMs });
     const outcomes = applyRecord(machine, lsn(++position), built.record);
     if (typeof outcomes === "string") return false;
-    const expected = model.apply(position, stampMs, built.order.map(({ command }) => command));
+    const expected = model.apply(
+      position,
+      stampMs,
+      built.order.map(({ command }) => command),
+    );
     if (!outcomes.every((outcome, index) => agrees(expected[index] as Expected, outcome))) return false;
     if (machine.apply(lsn(++position), built.record) !== "duplicate") return false;
-    if (machine.apply(lsn(++position), buildRecord(wanted, { number: at + 3, stampMs }).record) !== "void") return false;
+    if (machine.apply(lsn(++position), buildRecord(wanted, { number: at + 3, stampMs }).record) !== "void")
+      return false;
     if (!readsOfKeys.every((read) => agrees(model.read(read), machine.read(read)))) return false;
     if (at % 3 !== 1) continue;
     const restored = new CounterMachine(options);

@@ -204,7 +204,13 @@ function addWithin(fields: Fields, expiry: fc.Arbitrary<ExpiryChange>): fc.Arbit
           lower: orNull(tameDecimal),
           upper: orNull(tameDecimal),
         })
-        .filter((by) => fields === wildFields || Number(by.lower && textOf(by.lower)) <= Number(by.upper && textOf(by.upper)) || by.lower === null || by.upper === null),
+        .filter(
+          (by) =>
+            fields === wildFields ||
+            Number(by.lower && textOf(by.lower)) <= Number(by.upper && textOf(by.upper)) ||
+            by.lower === null ||
+            by.upper === null,
+        ),
     ),
     saturate: flag,
     expiry,
@@ -243,11 +249,27 @@ function reads(fields: Fields): fc.Arbitrary<Operation> {
   const { database, key } = fields;
   const keys = fc.array(key, { minLength: 1, maxLength: 3 });
   return fc.oneof<fc.Arbitrary<Operation>[]>(
-    fc.record({ type: fc.constantFrom("get" as const, "typeOf" as const, "describe" as const, "versionOf" as const), database, key }),
+    fc.record({
+      type: fc.constantFrom("get" as const, "typeOf" as const, "describe" as const, "versionOf" as const),
+      database,
+      key,
+    }),
     fc.record({ type: fc.constantFrom("getMany" as const, "exists" as const), database, keys }),
-    fc.record({ type: fc.constant("timeToLive" as const), database, key, unit: fc.constantFrom("ms" as const, "s" as const), absolute: flag }),
+    fc.record({
+      type: fc.constant("timeToLive" as const),
+      database,
+      key,
+      unit: fc.constantFrom("ms" as const, "s" as const),
+      absolute: flag,
+    }),
     fc.record({ type: fc.constant("databaseSize" as const), database }),
-    fc.record({ type: fc.constant("scan" as const), database, cursor: fields.cursor, count: fields.count, pattern: orNull(fields.pattern) }),
+    fc.record({
+      type: fc.constant("scan" as const),
+      database,
+      cursor: fields.cursor,
+      count: fields.count,
+      pattern: orNull(fields.pattern),
+    }),
     fc.record({ type: fc.constant("keys" as const), database, pattern: fields.pattern }),
     fc.record({ type: fc.constant("randomKey" as const), database, choice: fc.integer({ min: 0, max: 2 ** 32 - 1 }) }),
   );
@@ -266,12 +288,17 @@ const operation = (fields: Fields): fc.Arbitrary<Operation> =>
 function transaction(fields: Fields): fc.Arbitrary<TransactionCommand> {
   return fc.record({
     type: fc.constant("transaction" as const),
-    watches: fc.array(fc.record({ database: fields.database, key: fields.key, version: fields.version }), { maxLength: 2 }),
+    watches: fc.array(fc.record({ database: fields.database, key: fields.key, version: fields.version }), {
+      maxLength: 2,
+    }),
     operations: fc.array(operation(fields), { maxLength: 4 }),
   });
 }
 
-function once(fields: Fields, times: { id: fc.Arbitrary<Uint8Array>; retentionMs: fc.Arbitrary<number>; bornAtMs: fc.Arbitrary<number | null> }): fc.Arbitrary<OnceCommand> {
+function once(
+  fields: Fields,
+  times: { id: fc.Arbitrary<Uint8Array>; retentionMs: fc.Arbitrary<number>; bornAtMs: fc.Arbitrary<number | null> },
+): fc.Arbitrary<OnceCommand> {
   return fc.record({
     type: fc.constant("once" as const),
     ...times,
@@ -326,7 +353,11 @@ export const tameSession: fc.Arbitrary<SessionCommand> = fc
   .record({
     type: fc.constant("session" as const),
     session: fc.constant(bytesOf("s1")),
-    expiresAtMs: fc.constantFrom(epochMs + 50, ...[1, 2, 3, 4].map((s) => epochMs + s * 1000), epochMs + 9 * 86_400_000),
+    expiresAtMs: fc.constantFrom(
+      epochMs + 50,
+      ...[1, 2, 3, 4].map((s) => epochMs + s * 1000),
+      epochMs + 9 * 86_400_000,
+    ),
     number: fc.integer({ min: 1, max: 5 }),
     lowestOpen: fc.integer({ min: 1, max: 5 }),
     operations: fc.array(tameOperation, { maxLength: 3 }),

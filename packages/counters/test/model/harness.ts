@@ -26,7 +26,13 @@ const afterMs = fc.oneof(
 
 /** The same add many times over: what folds. Around a bound just set, so that some are admitted and some not. */
 const burst: fc.Arbitrary<Command[]> = fc
-  .tuple(fc.constantFrom("a", "b").map(bytesOf), fc.constantFrom(1, -1, 2, -3), fc.integer({ min: 2, max: 9 }), fc.boolean(), fc.nat(7))
+  .tuple(
+    fc.constantFrom("a", "b").map(bytesOf),
+    fc.constantFrom(1, -1, 2, -3),
+    fc.integer({ min: 2, max: 9 }),
+    fc.boolean(),
+    fc.nat(7),
+  )
   .map(([key, delta, count, bounded, room]) => {
     const adds = Array.from({ length: count }, (): Command => ({ type: "add", database: 0, key, delta }));
     if (!bounded) return adds;
@@ -39,7 +45,9 @@ export function schedule(command: fc.Arbitrary<Command> = tameCommand): fc.Arbit
   const commands = fc
     .tuple(
       fc
-        .array(fc.oneof({ weight: 9, arbitrary: command.map((one) => [one]) }, { weight: 1, arbitrary: burst }), { maxLength: 7 })
+        .array(fc.oneof({ weight: 9, arbitrary: command.map((one) => [one]) }, { weight: 1, arbitrary: burst }), {
+          maxLength: 7,
+        })
         .map((groups) => groups.flat()),
       fc.array(fc.tuple(fc.nat(6), fc.nat(6)), { maxLength: 3 }),
     )
@@ -73,7 +81,10 @@ export function withPresentVersions(commands: readonly Command[], machine: Count
     if (drawn.type === "once") return { ...drawn, command: command(drawn.command) };
     if (drawn.type === "session") return { ...drawn, operations: drawn.operations.map(operation) };
     if (drawn.type !== "transaction") return operation(drawn as Operation) as C;
-    const watches = drawn.watches.map((watch) => ({ ...watch, version: present(watch.database, watch.key, watch.version) }));
+    const watches = drawn.watches.map((watch) => ({
+      ...watch,
+      version: present(watch.database, watch.key, watch.version),
+    }));
     return { ...drawn, watches, operations: drawn.operations.map(operation) };
   };
   return commands.map(command);
@@ -88,7 +99,12 @@ export interface BuiltRecord {
 /** `fold: false` ends every run at once, so that each add is a command of its own. */
 export function buildRecord(
   commands: readonly Command[],
-  options: { readonly number: number; readonly stampMs: number; readonly fold?: boolean; readonly incarnation?: number },
+  options: {
+    readonly number: number;
+    readonly stampMs: number;
+    readonly fold?: boolean;
+    readonly incarnation?: number;
+  },
 ): BuiltRecord {
   const builder = new RecordBuilder();
   const places: number[][] = [];
@@ -106,7 +122,11 @@ export function buildRecord(
 }
 
 /** What became of a record's commands, one outcome per operation of a run: in the order of the record. */
-export function applyRecord(machine: CounterMachine, position: Lsn, record: Uint8Array): OutcomeValue[] | "duplicate" | "void" {
+export function applyRecord(
+  machine: CounterMachine,
+  position: Lsn,
+  record: Uint8Array,
+): OutcomeValue[] | "duplicate" | "void" {
   const admission = machine.beginRecord(position, record);
   if (admission !== "apply") return admission;
   const outcomes: OutcomeValue[] = [];
@@ -136,7 +156,10 @@ export function applyRecord(machine: CounterMachine, position: Lsn, record: Uint
 const runShownMax = 1_000;
 
 function summary(run: RunOutcome): OutcomeValue {
-  const integers = [run.first, run.delta, run.count, run.admitted].map((value) => ({ type: "integer" as const, value }));
+  const integers = [run.first, run.delta, run.count, run.admitted].map((value) => ({
+    type: "integer" as const,
+    value,
+  }));
   return { type: "array", items: [...integers, { type: "error", code: run.rejection }] };
 }
 

@@ -28,7 +28,9 @@ export class MemoryStore {
   #batch: (readonly [key: string, value: Uint8Array | undefined])[] = [];
 
   entries(): Entry[] {
-    return [...this.#stored.keys()].sort().map((key) => ({ key: latin1(key), value: this.#stored.get(key) as Uint8Array }));
+    return [...this.#stored.keys()]
+      .sort()
+      .map((key) => ({ key: latin1(key), value: this.#stored.get(key) as Uint8Array }));
   }
 
   /** What makes no sense now is left out. */

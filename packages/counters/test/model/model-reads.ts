@@ -3,7 +3,17 @@ import { unreachable } from "@quipu/core";
 import { globMatches } from "../../src/glob.ts";
 import type { ReadOperation } from "../../src/operations.ts";
 import { textOf } from "./arbitraries.ts";
-import { array, type Expected, integer, latin1, type ModelState, nil, slotOf, text, valueReply } from "./model-state.ts";
+import {
+  array,
+  type Expected,
+  integer,
+  latin1,
+  type ModelState,
+  nil,
+  slotOf,
+  text,
+  valueReply,
+} from "./model-state.ts";
 
 export function answerRead(state: ModelState, operation: ReadOperation): Expected {
   const { database } = operation;
@@ -58,7 +68,8 @@ function matching(state: ModelState, database: number, pattern: Uint8Array | nul
 /** Whole slots from the cursor on, until `count` keys have been looked at. */
 function scan(state: ModelState, operation: Extract<ReadOperation, { readonly type: "scan" }>): Expected {
   const bySlot = new Map<number, string[]>();
-  for (const { key } of state.in(operation.database)) bySlot.set(slotOf(key), [...(bySlot.get(slotOf(key)) ?? []), key]);
+  for (const { key } of state.in(operation.database))
+    bySlot.set(slotOf(key), [...(bySlot.get(slotOf(key)) ?? []), key]);
   const seen: string[] = [];
   let slot = operation.cursor;
   for (; slot < 16_384 && seen.length < operation.count; slot++) seen.push(...(bySlot.get(slot) ?? []));
@@ -67,7 +78,10 @@ function scan(state: ModelState, operation: Extract<ReadOperation, { readonly ty
   return array(integer(slot < 16_384 ? slot : 0), { type: "keysInAnyOrder", keys });
 }
 
-function describeCounter(state: ModelState, operation: Extract<ReadOperation, { readonly type: "describe" }>): Expected {
+function describeCounter(
+  state: ModelState,
+  operation: Extract<ReadOperation, { readonly type: "describe" }>,
+): Expected {
   const found = state.get(operation.database, textOf(operation.key));
   if (found === undefined) return nil;
   const { minimum, maximum } = found;

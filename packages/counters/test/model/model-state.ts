@@ -121,7 +121,11 @@ export function agrees(expected: Expected, actual: OutcomeValue): boolean {
         expected.items.every((item, index) => agrees(item, actual.items[index] as OutcomeValue))
       );
     case "keysInAnyOrder":
-      return actual.type === "array" && show({ type: "array", items: sorted(expected.keys.map(text)) }) === show({ type: "array", items: sorted(actual.items) });
+      return (
+        actual.type === "array" &&
+        show({ type: "array", items: sorted(expected.keys.map(text)) }) ===
+          show({ type: "array", items: sorted(actual.items) })
+      );
     case "oneOfKeys":
       return actual.type === "bytes" && expected.keys.includes(textOf(actual.value));
     default:

@@ -1,9 +1,33 @@
 /** What each write does to the model, one function per operation: the semantics in its plainest form. */
 import { int64Max, int64Min, unreachable } from "@quipu/core";
-import { addDecimals, compareDecimals, type Decimal, formatDecimal, parseDecimal, subtractDecimals, zeroDecimal } from "../../src/decimal.ts";
+import {
+  addDecimals,
+  compareDecimals,
+  type Decimal,
+  formatDecimal,
+  parseDecimal,
+  subtractDecimals,
+  zeroDecimal,
+} from "../../src/decimal.ts";
 import type { ExpiryChange, WriteOperation } from "../../src/operations.ts";
 import { textOf } from "./arbitraries.ts";
-import { array, type Counter, error, type Expected, fits, integer, latin1, type ModelState, nil, ok, refusal, text, type Value, valueOf, valueReply } from "./model-state.ts";
+import {
+  array,
+  type Counter,
+  error,
+  type Expected,
+  fits,
+  integer,
+  latin1,
+  type ModelState,
+  nil,
+  ok,
+  refusal,
+  text,
+  type Value,
+  valueOf,
+  valueReply,
+} from "./model-state.ts";
 
 type Variant<Type extends WriteOperation["type"]> = Extract<WriteOperation, { readonly type: Type }>;
 

@@ -4,7 +4,15 @@
  * Written from the documented semantics (operations.ts, DESIGN §4.4 and §4.5), not from the machine, so that the
  * property tests compare two readings of them.
  */
-import type { Command, OnceCommand, Operation, ReadOperation, SessionCommand, TransactionCommand, WriteOperation } from "../../src/operations.ts";
+import type {
+  Command,
+  OnceCommand,
+  Operation,
+  ReadOperation,
+  SessionCommand,
+  TransactionCommand,
+  WriteOperation,
+} from "../../src/operations.ts";
 import { textOf } from "./arbitraries.ts";
 import { answerRead } from "./model-reads.ts";
 import { array, error, type Expected, integer, ModelState, nil, slotOf, text } from "./model-state.ts";
@@ -124,7 +132,17 @@ export class Model {
 }
 
 const readTypes: ReadonlySet<string> = new Set<ReadOperation["type"]>([
-  "get", "getMany", "exists", "typeOf", "timeToLive", "databaseSize", "scan", "keys", "randomKey", "describe", "versionOf",
+  "get",
+  "getMany",
+  "exists",
+  "typeOf",
+  "timeToLive",
+  "databaseSize",
+  "scan",
+  "keys",
+  "randomKey",
+  "describe",
+  "versionOf",
 ]);
 
 function isRead(operation: Operation): operation is ReadOperation {
