@@ -154,5 +154,3 @@ export function show(outcome: Expected): string {
       return outcome.type;
   }
 }
-
-export { bytesOf, textOf };
