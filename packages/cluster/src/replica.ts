@@ -61,6 +61,8 @@ export class Replica implements ReplicaDoor {
   #deliveringLsn: Lsn = lsn(0);
   #cancelTick: (() => void) | undefined;
   #tickDueMs = Number.POSITIVE_INFINITY;
+  /** False while the log is replayed: the first record must be the one that announces this incarnation. */
+  #ticks = false;
   #onIdle: (() => void) | undefined;
   #stopped = false;
   #recordsApplied = 0;
@@ -111,6 +113,7 @@ export class Replica implements ReplicaDoor {
       this.#onIdle = resolve;
       this.#submitter.submit(this.#takeSpare(), this.#logClock.nowMs());
     });
+    this.#ticks = true;
     this.#scheduleTick();
   }
 
@@ -403,7 +406,7 @@ export class Replica implements ReplicaDoor {
   /** If something falls due and nothing is appended, an empty record carries the time (DESIGN §4.4). */
   #scheduleTick(): void {
     const dueMs = this.machine.nextDueMs;
-    if (dueMs === this.#tickDueMs || this.#stopped) return;
+    if (dueMs === this.#tickDueMs || this.#stopped || !this.#ticks) return;
     this.#cancelTick?.();
     this.#cancelTick = undefined;
     this.#tickDueMs = dueMs;
