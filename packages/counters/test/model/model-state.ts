@@ -2,7 +2,7 @@
 import { int64FromBigInt, int64Max, int64Min, int64Parse, type ErrorCode } from "@quipu/core";
 import { keySlot } from "@quipu/routing";
 import type { OutcomeValue } from "../../src/outcome.ts";
-import { bytesOf, textOf } from "./arbitraries.ts";
+import { textOf } from "./arbitraries.ts";
 
 /** Text is Latin-1: one character per byte. */
 export type Value = bigint | string;
