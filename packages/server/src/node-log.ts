@@ -1,8 +1,9 @@
 /** The log of a node: write-ahead log, metadata store, and the virtual log on the local engine. */
-import type { Clock, Disk } from "@quipu/core";
+import { type Clock, type Disk, QuipuError } from "@quipu/core";
 import {
   fileMetadataStore,
   localEngine,
+  type LogletEngine,
   type MetadataStore,
   openVirtualLog,
   type VirtualLog,
@@ -43,8 +44,34 @@ export async function openNodeLog(options: NodeLogOptions): Promise<NodeLog> {
     onFatal: options.onFatal,
   });
   closers.add("the write-ahead log", () => wal.close());
-  const engines = { local: localEngine(wal) };
+  await requireChain(metadata, wal);
+  const engines = { local: namingWhatIsMissing(wal) };
   const log = await openVirtualLog({ metadata, key: chainKey, engines, initialEngine: "local" });
   closers.add("the log", () => log.close());
   return { log, metadata };
+}
+
+/** Records without a chain that leads to them would silently be left out. An empty group is a founding cut short. */
+async function requireChain(metadata: MetadataStore, wal: WriteAheadLog): Promise<void> {
+  if ((await metadata.get(chainKey)) !== undefined) return;
+  if (!wal.groups().some((group) => wal.nextIndex(group) > 1)) return;
+  throw new QuipuError(
+    "LOG_CORRUPT",
+    `${walDirectory}/ holds records, but ${metadataDirectory}/ names no log: was it removed? ` +
+      "Restore the data directory as a whole.",
+  );
+}
+
+/** The local engine; a group that the chain names and the write-ahead log lacks is a damaged directory, not a bug. */
+function namingWhatIsMissing(wal: WriteAheadLog): LogletEngine {
+  const engine = localEngine(wal);
+  return {
+    prepare: () => engine.prepare(),
+    discard: (parameters) => engine.discard(parameters),
+    open: (parameters) => {
+      if (wal.hardState(Number(parameters)) !== undefined) return engine.open(parameters);
+      const missing = `${walDirectory}/ lacks group ${parameters}, which ${metadataDirectory}/ names: was it removed?`;
+      return Promise.reject(new QuipuError("LOG_CORRUPT", `${missing} Restore the data directory as a whole.`));
+    },
+  };
 }

@@ -11,7 +11,7 @@ import type { VirtualLog } from "@quipu/log";
 import { Authenticator } from "./authenticator.ts";
 import { Closers } from "./closers.ts";
 import type { Configuration } from "./config/settings.ts";
-import { type DataDirectory, holdDataDirectory } from "./data-directory.ts";
+import { type DataDirectory, holdDataDirectory, metadataDirectory, walDirectory } from "./data-directory.ts";
 import { startHttpDoor } from "./http/http-door.ts";
 import { listenFailure } from "./listen-failure.ts";
 import type { Log } from "./log.ts";
@@ -134,6 +134,7 @@ async function openCore(options: NodeOptions, metrics: Metrics, closers: Closers
   const { log, metadata } = await openNodeLog({ disk, clock, onFatal, closers });
   const machine = new CounterMachine();
   await loadMachine(data.store, machine);
+  await requireLogReaches(log, machine);
   const identity = await raiseIncarnation(metadata);
   const replica = new Replica({ log, machine, clock, identity, onFatal });
   closers.add("the replica", () => replica.close());
@@ -143,6 +144,17 @@ async function openCore(options: NodeOptions, metrics: Metrics, closers: Closers
   closers.add("the checkpointer", () => finishCheckpoints(checkpointer, options.log));
   closers.add("what is under way", () => replica.drain());
   return { data, log, identity, machine, replica, checkpointer };
+}
+
+/** The log is cut only below a checkpoint, so it always ends above one: else part of the directory is missing. */
+async function requireLogReaches(log: VirtualLog, machine: CounterMachine): Promise<void> {
+  const { tail } = await log.tail();
+  if (tail > machine.appliedLsn) return;
+  throw new QuipuError(
+    "LOG_CORRUPT",
+    `the state store stands at position ${machine.appliedLsn}, but the log ends before position ${tail}: ` +
+      `was ${walDirectory}/ or ${metadataDirectory}/ removed or replaced? Restore the data directory as a whole.`,
+  );
 }
 
 /** A last checkpoint makes the next start short. Should it fail, nothing is lost: the log still holds it all. */

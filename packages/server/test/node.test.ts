@@ -1,5 +1,5 @@
 /** The whole node in this process: state through restarts, the lock, what a failed start leaves behind. */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { connect } from "@quipu/client";
 import { expect, test } from "vitest";
@@ -88,6 +88,27 @@ test("a start that fails leaves nothing open", async () => {
 test("a data directory that cannot be one", async () => {
   writeFileSync(path.join(root, "a-file"), "");
   await expect(open("a-file")).rejects.toMatchObject({ code: "DATA_DIRECTORY_UNUSABLE" });
+});
+
+test("a directory that lost a part is refused, not started anew", async () => {
+  const node = await open("whole");
+  const client = await connect(respUrl(node));
+  await client.counter("x").add(1);
+  await client.close();
+  await node.close();
+  const copy = (name: string, ...without: readonly string[]): string => {
+    cpSync(path.join(root, "whole"), path.join(root, name), { recursive: true });
+    for (const part of without) rmSync(path.join(root, name, part), { recursive: true });
+    return name;
+  };
+  await expect(open(copy("no-wal", "wal"))).rejects.toMatchObject({ code: "LOG_CORRUPT" });
+  await expect(open(copy("store-only", "wal", "metadata"))).rejects.toMatchObject({
+    code: "LOG_CORRUPT",
+    message: expect.stringContaining("Restore the data directory as a whole"),
+  });
+  await expect(open(copy("no-metadata", "metadata"))).rejects.toMatchObject({ code: "LOG_CORRUPT" });
+  await expect(open(copy("wal-only", "metadata", "store"))).rejects.toMatchObject({ code: "LOG_CORRUPT" });
+  await (await open(copy("all"))).close();
 });
 
 test("tokens guard both doors", async () => {

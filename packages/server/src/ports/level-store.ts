@@ -52,7 +52,13 @@ export class LevelStore implements KeyValueStore {
     return {
       put: (key, value) => void chained.put(key, value),
       delete: (key) => void chained.del(key),
-      write: (options) => chained.write({ sync: options.sync }),
+      write: async (options) => {
+        try {
+          await chained.write({ sync: options.sync });
+        } catch (error) {
+          throw writeFailure(error);
+        }
+      },
       abandon: () => chained.close(),
     };
   }
@@ -73,6 +79,13 @@ export class LevelStore implements KeyValueStore {
   close(): Promise<void> {
     return this.#level.close();
   }
+}
+
+/** LevelDB takes no more writes after a failed one; only opening it again helps. */
+function writeFailure(error: unknown): QuipuError {
+  const text = error instanceof Error ? error.message : String(error);
+  const code = text.includes("No space left") ? "DISK_FULL" : "DISK_FAILED";
+  return new QuipuError(code, `the state store takes no more: ${text}`, { cause: error });
 }
 
 function openingFailure(error: unknown, directory: string): QuipuError {
