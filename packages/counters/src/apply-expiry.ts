@@ -72,16 +72,22 @@ export function applyGetAndExpire(state: State, operation: Variant<"getAndExpire
 
 /** At the start of a record: everything due by log time goes. The order cannot be seen in any result. */
 export function removeDue(state: State): void {
-  const { counters, idempotency, sessions, logTimeMs } = state;
-  while (counters.expiry.nextMs <= logTimeMs && state.mutation !== "expire-lazily-on-read") {
-    counters.remove(counters.expiry.nextId, state.lsn, 0);
-    state.expiredKeys++;
-  }
+  const { idempotency, sessions, logTimeMs } = state;
+  if (!state.expiresLazily) removeDueKeys(state);
   while (idempotency.expiry.nextMs <= logTimeMs) idempotency.remove(idempotency.expiry.nextId);
   while (sessions.expiry.nextMs <= logTimeMs) sessions.remove(sessions.expiry.nextId);
 }
 
+export function removeDueKeys(state: State): void {
+  const { counters, logTimeMs } = state;
+  while (counters.expiry.nextMs <= logTimeMs) {
+    counters.remove(counters.expiry.nextId, state.lsn, 0);
+    state.expiredKeys++;
+  }
+}
+
 /** When something expires next; Infinity if nothing does. */
 export function nextDueMs(state: State): number {
+  if (state.expiresLazily) return Math.min(state.idempotency.expiry.nextMs, state.sessions.expiry.nextMs);
   return Math.min(state.counters.expiry.nextMs, state.idempotency.expiry.nextMs, state.sessions.expiry.nextMs);
 }

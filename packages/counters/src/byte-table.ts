@@ -76,9 +76,10 @@ export class ByteTable {
 
   /** The id of `bytes[start, end)` in name space `space` (16 bits), or -1. */
   find(space: number, bytes: Uint8Array, start: number, end: number): number {
+    const length = end - start;
+    if (length > tableKeyBytesMax) return -1; // Its length would not fit the shape.
     const hash = this.#hasher.hash(space, bytes, start, end);
     const { entries } = this;
-    const length = end - start;
     const shape = (length << 16) | space;
     const words = (length + 3) >>> 2;
     this.#soughtHash = hash;

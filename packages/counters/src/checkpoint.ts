@@ -174,10 +174,10 @@ function loadByPrefix(state: State, reader: ByteReader, key: Uint8Array): Lsn | 
 
 function loadCounter(state: State, reader: ByteReader, slot: number, database: number, key: Uint8Array): undefined {
   if (database >= databaseCount) throw new DecodeError(`no database ${database}`);
-  if (keySlot(key) !== slot) throw new DecodeError(`key of slot ${keySlot(key)} filed under ${slot}`);
+  const keysOwn = keySlot(key);
+  if (keysOwn !== slot) throw new DecodeError(`key of slot ${keysOwn} filed under ${slot}`);
   if (key.length > state.limits.keyBytesMax) throw new DecodeError(`key of ${key.length} bytes`);
-  if (state.counters.find(database, key) >= 0) throw new DecodeError("key twice");
-  state.counters.load(database, key, readContent(reader));
+  if (!state.counters.load(slot, database, key, readContent(reader))) throw new DecodeError("key twice");
 }
 
 function loadMeta(state: State, reader: ByteReader): Lsn {

@@ -104,10 +104,13 @@ export class CounterStore implements TrackedEntries {
 
   /** Makes the key live with value 0 and no version. `found` is what lookup has just said: -1 or a tombstone. */
   create(database: number, bytes: Uint8Array, start: number, end: number, found: number): number {
+    return this.#createIn(keySlot(bytes, start, end), database, bytes, start, end, found);
+  }
+
+  #createIn(slot: number, database: number, bytes: Uint8Array, start: number, end: number, found: number): number {
     const id = found >= 0 ? found : this.#table.insert(database, bytes, start, end);
     invariant(!this.isPresent(id), `created twice: entry ${id}`);
     this.tracker.beforeChange(id);
-    const slot = keySlot(bytes, start, end);
     this.#entries.setWord(id, fieldFlags, (slot << 8) | kindNumber);
     this.#entries.setDouble(id, fieldValue, 0);
     const next = this.#slots[slot] as number;
@@ -315,14 +318,16 @@ export class CounterStore implements TrackedEntries {
     };
   }
 
-  /** Puts an entry of a snapshot or checkpoint. The key must not be there yet. */
-  load(database: number, key: Uint8Array, content: CounterContent): void {
-    const id = this.create(database, key, 0, key.length, this.lookup(database, key, 0, key.length));
-    this.setValue(id, content.value);
-    this.setVersion(id, content.versionLsn, content.versionIndex);
-    this.setBound(id, minimumEnd, content.minimum);
-    this.setBound(id, maximumEnd, content.maximum);
-    this.setExpiry(id, content.expiresAtMs);
+  /** Puts an entry of a snapshot or checkpoint whose key lies in `slot`. False if the key is there already. */
+  load(slot: number, database: number, key: Uint8Array, content: CounterContent): boolean {
+    const found = this.lookup(database, key, 0, key.length);
+    if (found >= 0) return false;
+    const id = this.#createIn(slot, database, key, 0, key.length, found);
+    this.write(id, content.value, content.versionLsn, content.versionIndex);
+    if (content.minimum !== null) this.setBound(id, minimumEnd, content.minimum);
+    if (content.maximum !== null) this.setBound(id, maximumEnd, content.maximum);
+    if (content.expiresAtMs >= 0) this.setExpiry(id, content.expiresAtMs);
+    return true;
   }
 
   forget(id: number): void {

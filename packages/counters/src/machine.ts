@@ -6,7 +6,7 @@
  * beginRecord, applyNext until remainingCommands is 0, endRecord. Replay uses apply.
  */
 import { type Int64, invariant, type Lsn, QuipuError } from "@quipu/core";
-import { nextDueMs, removeDue } from "./apply-expiry.ts";
+import { nextDueMs, removeDue, removeDueKeys } from "./apply-expiry.ts";
 import { applyEncodedOnce } from "./apply-once.ts";
 import { applyOperation } from "./apply-operation.ts";
 import { applyEncodedRun } from "./apply-run.ts";
@@ -194,11 +194,13 @@ export class CounterMachine {
 
   /** Reads at this place: between records, or between the commands of one. Log time is that of the last record. */
   read(operation: ReadOperation): OutcomeValue {
+    if (this.#state.expiresLazily) removeDueKeys(this.#state);
     return evaluateRead(this.#state, operation);
   }
 
   /** GET without objects: -1 if absent, else a handle for valueOf, valid until the next change. */
   find(database: number, bytes: Uint8Array, start: number, end: number): number {
+    if (this.#state.expiresLazily) removeDueKeys(this.#state);
     return this.#state.counters.find(database, bytes, start, end);
   }
 

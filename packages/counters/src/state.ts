@@ -1,5 +1,6 @@
 /** Everything that the appliers of commands share: the tables, log time, and where in the log we are. */
-import type { Lsn } from "@quipu/core";
+import { invariant, type Lsn } from "@quipu/core";
+import { tableKeyBytesMax } from "./byte-table.ts";
 import { ByteWriter } from "./bytes.ts";
 import { CounterStore } from "./counter-store.ts";
 import { HashSum } from "./hash.ts";
@@ -12,6 +13,8 @@ import { Writers } from "./writers.ts";
 export class State {
   readonly limits: MachineLimits;
   readonly mutation: CounterMutation | undefined;
+  /** A mutation that reads ask for: keys go when somebody reads, not at the start of a record. */
+  readonly expiresLazily: boolean;
   /** Entries that change one by one; writers and log time are hashed when the state hash is asked for. */
   readonly sum: HashSum = new HashSum();
   readonly counters: CounterStore;
@@ -29,6 +32,8 @@ export class State {
   constructor(limits: MachineLimits, seed: number, mutation: CounterMutation | undefined) {
     this.limits = limits;
     this.mutation = mutation;
+    this.expiresLazily = mutation === "expire-lazily-on-read";
+    invariant(limits.keyBytesMax <= tableKeyBytesMax, `keyBytesMax ${limits.keyBytesMax} > ${tableKeyBytesMax}`);
     const writer = new ByteWriter(1_024);
     this.counters = new CounterStore(seed, writer, this.sum);
     this.idempotency = new IdempotencyStore(seed, writer, this.sum);
