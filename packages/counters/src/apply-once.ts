@@ -102,7 +102,9 @@ function answerWithoutApplying(state: State, bytes: Uint8Array, slot: number): O
     if (bornAtMs <= logTimeMs - retentionMs) return failure("IDEMPOTENCY_EXPIRED");
     if (bornAtMs > logTimeMs + limits.idempotencyBornAheadMaxMs) return failure("INVALID_ARGUMENT");
   }
-  return idempotency.size >= limits.idempotencyEntriesMax ? failure("OVERLOADED") : null;
+  const full =
+    idempotency.size >= limits.idempotencyEntriesMax || idempotency.outcomeBytes >= limits.idempotencyOutcomeBytesMax;
+  return full ? failure("OVERLOADED") : null;
 }
 
 function storeOutcome(state: State, bytes: Uint8Array, slot: number, outcome: OutcomeValue): void {

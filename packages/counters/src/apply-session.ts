@@ -31,7 +31,9 @@ function admit(state: State, command: SessionCommand): OutcomeValue {
   if (command.number < sessions.lowestOpen(found)) return failure("SESSION_NUMBER_USED");
   const reply = sessions.reply(found, command.number);
   if (reply !== undefined) return replayed(reply);
-  if (sessions.openReplies(found, command.lowestOpen) >= limits.sessionRepliesMax) return failure("OVERLOADED");
+  if (!sessions.hasRoom(found, command.lowestOpen, limits.sessionRepliesMax, limits.sessionReplyBytesMax)) {
+    return failure("OVERLOADED");
+  }
   return execute(state, command, found);
 }
 

@@ -42,6 +42,7 @@ export class IdempotencyStore implements TrackedEntries {
   readonly expiry: ExpiryHeap = new ExpiryHeap();
   readonly tracker: ChangeTracker;
   #size = 0;
+  #outcomeBytes = 0;
 
   constructor(seed: number, writer: ByteWriter, sum: HashSum) {
     this.#table = new ByteTable(seed, entryWords, 0);
@@ -53,6 +54,11 @@ export class IdempotencyStore implements TrackedEntries {
   /** Live entries. */
   get size(): number {
     return this.#size;
+  }
+
+  /** Bytes of the outcomes that do not lie inline. */
+  get outcomeBytes(): number {
+    return this.#outcomeBytes;
   }
 
   get idLimit(): number {
@@ -116,6 +122,7 @@ export class IdempotencyStore implements TrackedEntries {
     this.#writer.reset();
     writeOutcome(this.#writer, outcome);
     this.#encoded.set(id, this.#writer.copy());
+    this.#outcomeBytes += this.#writer.length;
   }
 
   outcome(id: number): OutcomeValue {
@@ -140,7 +147,11 @@ export class IdempotencyStore implements TrackedEntries {
 
   remove(id: number): void {
     this.tracker.beforeChange(id);
-    if (this.#entries.word(id, fieldTag) === tagEncoded) this.#encoded.delete(id);
+    const encoded = this.#encoded.size === 0 ? undefined : this.#encoded.get(id);
+    if (encoded !== undefined) {
+      this.#outcomeBytes -= encoded.length;
+      this.#encoded.delete(id);
+    }
     this.#entries.setWord(id, fieldTag, tagAbsent);
     this.expiry.remove(id);
     this.#size--;

@@ -11,6 +11,8 @@ export interface MachineLimits {
   readonly valueBytesMax: number;
   /** Live idempotency entries. */
   readonly idempotencyEntriesMax: number;
+  /** Bytes of stored outcomes that do not lie inline: arrays, byte strings. One reply may go past it. */
+  readonly idempotencyOutcomeBytesMax: number;
   /** Longest idempotency key in bytes. */
   readonly idempotencyIdBytesMax: number;
   /** How far ahead of log time the birth of an idempotency key may lie: it prolongs the life of the entry. */
@@ -22,6 +24,8 @@ export interface MachineLimits {
   readonly sessionLifetimeMaxMs: number;
   /** Replies that one session may leave open. */
   readonly sessionRepliesMax: number;
+  /** Bytes of open replies of one session. One reply may go past it. */
+  readonly sessionReplyBytesMax: number;
   /** Nodes that ever wrote. */
   readonly writersMax: number;
 }
@@ -33,11 +37,13 @@ export const defaultLimits: MachineLimits = {
   keyBytesMax: 65_535, // What the key table can hold; a longer key is a mistake.
   valueBytesMax: 1024 * 1024, // Values are counters and small strings (DESIGN §4.4).
   idempotencyEntriesMax: 20_000_000, // A day of 230 keyed requests a second.
+  idempotencyOutcomeBytesMax: 512 * 1024 * 1024, // Replies of transactions and GETs; those of adds cost nothing here.
   idempotencyIdBytesMax: 255, // As long as the Idempotency-Key header that payment services accept.
   idempotencyBornAheadMaxMs: 24 * hourMs, // More than any clock is wrong by; less than a memory leak.
   sessionsMax: 100_000, // One per client process, a week each.
   sessionIdBytesMax: 255,
   sessionLifetimeMaxMs: 7 * 24 * hourMs,
   sessionRepliesMax: 1_024, // Batches in flight from one client; more would be no pipelining but a leak.
+  sessionReplyBytesMax: 16 * 1024 * 1024, // A window of 1,024 batches at 16 KiB each.
   writersMax: 65_536, // Nodes are numbered by the cell, not by clients.
 };

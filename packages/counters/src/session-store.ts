@@ -20,6 +20,7 @@ interface Session {
   lowestOpen: number;
   /** Encoded outcomes by number, all >= lowestOpen. */
   readonly replies: Map<number, Uint8Array>;
+  replyBytes: number;
   /** Sum of the hashes of the replies, so that a change need not hash them all. */
   readonly replySum: HashSum;
 }
@@ -60,7 +61,7 @@ export class SessionStore implements TrackedEntries {
     const id = found >= 0 ? found : this.#table.insert(0, key, 0, key.length);
     invariant(!this.isPresent(id), `session entry ${id} added twice`);
     this.tracker.beforeChange(id);
-    this.#sessions[id] = { lowestOpen: 0, replies: new Map(), replySum: new HashSum() };
+    this.#sessions[id] = { lowestOpen: 0, replies: new Map(), replyBytes: 0, replySum: new HashSum() };
     this.expiry.set(id, expiresAtMs);
     this.#size++;
     return id;
@@ -83,11 +84,18 @@ export class SessionStore implements TrackedEntries {
     return this.#session(id).replies.get(number);
   }
 
-  /** How many replies a request that names `lowestOpen` leaves. */
-  openReplies(id: number, lowestOpen: number): number {
-    let open = 0;
-    for (const number of this.#session(id).replies.keys()) if (number >= lowestOpen) open++;
-    return open;
+  /** Whether a request that names `lowestOpen` finds room for its reply. */
+  hasRoom(id: number, lowestOpen: number, repliesMax: number, bytesMax: number): boolean {
+    const session = this.#session(id);
+    if (session.replies.size < repliesMax && session.replyBytes < bytesMax) return true;
+    let replies = 0;
+    let bytes = 0;
+    for (const [number, reply] of session.replies) {
+      if (number < lowestOpen) continue;
+      replies++;
+      bytes += reply.length;
+    }
+    return replies < repliesMax && bytes < bytesMax;
   }
 
   /** Stores a reply and drops those below `lowestOpen`, which never goes back. */
@@ -97,6 +105,7 @@ export class SessionStore implements TrackedEntries {
     this.#hashReply(number, reply);
     session.replySum.add(this.#replyHash);
     session.replies.set(number, reply);
+    session.replyBytes += reply.length;
     if (lowestOpen <= session.lowestOpen) return;
     session.lowestOpen = lowestOpen;
     for (const [old, dropped] of session.replies) {
@@ -104,6 +113,7 @@ export class SessionStore implements TrackedEntries {
       this.#hashReply(old, dropped);
       session.replySum.subtract(this.#replyHash);
       session.replies.delete(old);
+      session.replyBytes -= dropped.length;
     }
   }
 
@@ -152,6 +162,7 @@ export class SessionStore implements TrackedEntries {
     const count = reader.varint();
     for (let index = 0; index < count; index++) {
       const number = reader.varint();
+      if (this.reply(id, number) !== undefined) throw new DecodeError("reply twice");
       this.addReply(id, number, 0, reader.bytes().slice());
     }
     this.#session(id).lowestOpen = lowestOpen;

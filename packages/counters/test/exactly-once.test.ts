@@ -55,6 +55,16 @@ describe("idempotency keys", () => {
     expect(bench.get("k")).toBe("1");
   });
 
+  test("stored outcomes are bounded in bytes, and expiry gives them back", () => {
+    const bench = new Bench({ idempotencyOutcomeBytesMax: 1 });
+    const exists: Operation = { type: "getMany", database: 0, keys: [bytes("k")] };
+    expect(once(bench, "a", exists)).toEqual([null]);
+    expect(once(bench, "b", add(1))).toBe("OVERLOADED");
+    expect(once(bench, "a", exists)).toEqual([null]);
+    bench.tick(1_000);
+    expect(once(bench, "b", add(1))).toBe("1");
+  });
+
   test("every kind of outcome comes back as it was", () => {
     const bench = new Bench();
     const key = bytes("k");
@@ -135,6 +145,13 @@ describe("sessions", () => {
     expect(batch(bench, 3, 2)).toEqual(["4-1", "0", ["3"]]);
     expect(batch(bench, 1, 1, [add(1)], 10_001)).toBe("OVERLOADED");
     expect(bench.get("k")).toBe("3");
+  });
+
+  test("open replies are bounded in bytes; acknowledging them makes room", () => {
+    const bench = new Bench({ sessionReplyBytesMax: 20 });
+    expect(batch(bench, 1, 1)).toEqual(["1-1", "0", ["1"]]);
+    expect(batch(bench, 2, 1)).toBe("OVERLOADED");
+    expect(batch(bench, 2, 2)).toEqual(["3-1", "0", ["2"]]);
   });
 
   test("positions do not depend on what became of a batch", () => {
