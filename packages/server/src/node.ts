@@ -93,6 +93,9 @@ async function open(options: NodeOptions, closers: Closers): Promise<QuipuNode> 
   metrics.watch(status);
   const shared = { replica: core.replica, authenticator: new Authenticator(configuration.tokens), log };
   const { bind, respPort, httpPort } = configuration;
+  const doors: { close(): Promise<void> }[] = [];
+  // Together, so that both stop listening at once and neither waits for the other's slow callers.
+  closers.add("the doors", async () => void (await Promise.all(doors.map((door) => door.close()))));
   const resp = await startRespDoor({
     ...shared,
     clock: new NodeClock(),
@@ -103,10 +106,10 @@ async function open(options: NodeOptions, closers: Closers): Promise<QuipuNode> 
   }).catch((error: unknown) => {
     throw listenFailure(error, "--resp-port", bind, respPort);
   });
+  doors.push(resp);
   metrics.watchResp(resp);
-  closers.add("the RESP door", () => resp.close());
   const http = await startHttpDoor({ ...shared, status, metrics }, bind, httpPort);
-  closers.add("the HTTP door", () => http.close());
+  doors.push(http);
   endpoints = {
     resp: { host: bind, port: resp.port },
     http: { host: bind, port: http.port },

@@ -31,6 +31,17 @@ async function openSocket(server: ChildServer): Promise<Socket> {
   return socket;
 }
 
+function canConnect(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connectSocket(port, "127.0.0.1");
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}
+
 async function valueOf(server: ChildServer, key: string): Promise<bigint> {
   const client = await connect(server.url);
   try {
@@ -56,6 +67,26 @@ describe("quipu start", () => {
     expect(exit).toMatchObject({ code: 0, signal: null });
     await server.restart();
     expect(await valueOf(server, "kept")).toBe(300n);
+    await server.stop("SIGKILL");
+  });
+
+  test("a second signal ends the process at once, and loses nothing acknowledged either", async () => {
+    const server = await start("impatient");
+    const client = await connect(server.url);
+    await client.counter("kept").add(7);
+    await client.close();
+    // Half a request holds the first, orderly stop up for seconds.
+    const socket = connectSocket(Number(new URL(server.httpUrl).port), "127.0.0.1");
+    socket.on("error", () => {});
+    await once(socket, "connect");
+    socket.write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /v1/cluster HTTP/1.1\r\nHost: x\r\n");
+    await once(socket, "data");
+    const exit = server.stop("SIGTERM");
+    // The listeners are closed by the first signal; then it is surely at work.
+    await expect.poll(() => canConnect(server.respPort), { timeout: 10_000, interval: 20 }).toBe(false);
+    expect(await Promise.race([exit, server.stop("SIGTERM")])).toMatchObject({ code: 143 });
+    await server.restart();
+    expect(await valueOf(server, "kept")).toBe(7n);
     await server.stop("SIGKILL");
   });
 

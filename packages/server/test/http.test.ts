@@ -1,4 +1,6 @@
 /** The HTTP front door on a real state machine: requests injected, and once through a real socket. */
+import { once } from "node:events";
+import { connect as connectSocket } from "node:net";
 import type { Replica } from "@quipu/cluster";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { Authenticator } from "../src/authenticator.ts";
@@ -376,6 +378,18 @@ describe("the node", () => {
     expect(parameters).toEqual(expect.arrayContaining(["key", "database", "idempotency-key"]));
     expect(JSON.stringify(document)).toContain("#/components/schemas/Problem");
   });
+});
+
+test("half a request does not keep the door from closing", async () => {
+  const door = await startHttpDoor({ ...options, metrics: new Metrics(), closeWaitMs: 50 }, "127.0.0.1", 0);
+  const socket = connectSocket(door.port, "127.0.0.1");
+  socket.on("error", () => {});
+  await once(socket, "connect");
+  socket.write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nPOST /v1/counters/x:add HTTP/1.1\r\nHost: x\r\n");
+  await once(socket, "data");
+  const closed = new Promise((resolve) => socket.once("close", resolve));
+  await door.close();
+  await closed;
 });
 
 test("through a real socket: requests, a taken port, closing answers what is under way", async () => {

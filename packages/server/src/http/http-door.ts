@@ -16,7 +16,12 @@ export interface HttpDoorOptions {
   readonly status: () => NodeStatus;
   readonly metrics: Metrics;
   readonly log: Log;
+  /** How long close() waits for requests that are under way or have not arrived whole. */
+  readonly closeWaitMs?: number;
 }
+
+/** A request takes milliseconds; who sends half of one must not keep the node from stopping. */
+const closeWaitMsDefault = 5_000;
 
 export interface HttpDoor {
   readonly port: number;
@@ -48,6 +53,15 @@ export async function startHttpDoor(options: HttpDoorOptions, bind: string, port
   }
   return {
     port: (application.server.address() as AddressInfo).port,
-    close: () => application.close(),
+    close: () => close(application, options.closeWaitMs ?? closeWaitMsDefault),
   };
+}
+
+async function close(application: HttpApplication, waitMs: number): Promise<void> {
+  const timer = setTimeout(() => application.server.closeAllConnections(), waitMs);
+  try {
+    await application.close();
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -179,7 +179,7 @@ class Killer {
   }
 
   async finished(): Promise<void> {
-    await this.#running;
+    await Promise.race([this.failure, this.#running]);
     if (this.#marks.length > 0) throw new Error("the counting ended before every kill");
   }
 
