@@ -31,6 +31,8 @@ export class OpenRuns {
   #deltas: Int64[] = new Array<Int64>(firstPlaces).fill(0);
   #pool = new Int32Array(firstPlaces * 4);
   #poolLength = 0;
+  /** Place of the run found or opened last, or -1: a hot key is met again at once, and need not be hashed. */
+  #lastPlace = -1;
   /** What find looked at last. */
   #place = 0;
   #hash = 0;
@@ -46,11 +48,16 @@ export class OpenRuns {
     this.#generation = (this.#generation + 1) | 0;
     this.#used = 0;
     this.#poolLength = 0;
+    this.#lastPlace = -1;
   }
 
   /** The place of the open run of this key, or -1; then {@link OpenRuns.open} may open one there. */
   find(database: number, bytes: Uint8Array, start: number, end: number): number {
     const length = end - start;
+    if (this.#lastPlace >= 0 && this.#isLast((length << 16) | database, bytes, start, length)) {
+      this.#place = this.#lastPlace;
+      return this.#lastPlace;
+    }
     const hash = this.#hasher.hash(database, bytes, start, end);
     const shape = (length << 16) | database;
     this.#hash = hash;
@@ -66,6 +73,7 @@ export class OpenRuns {
       if (places[at + fieldGeneration] !== this.#generation) break;
       if (places[at + fieldHash] === hash && places[at + fieldShape] === shape && this.#keyEquals(at, length)) {
         this.#place = place;
+        this.#lastPlace = place;
         return place;
       }
       place = (place + 1) & this.#placeMask;
@@ -99,6 +107,7 @@ export class OpenRuns {
     if (this.#place < 0) return;
     const at = this.#place << fieldBits;
     const places = this.#places;
+    this.#lastPlace = this.#place;
     this.#deltas[this.#place] = delta;
     places[at + fieldCount] = 1;
     places[at + fieldOffset] = offset;
@@ -111,6 +120,18 @@ export class OpenRuns {
     this.#storeKey(((this.#shape >>> 16) + 3) >>> 2);
     this.#used++;
     if (this.#used * 2 > this.#placeMask) this.#grow();
+  }
+
+  /** Compares from the end: keys that differ mostly do there. */
+  #isLast(shape: number, bytes: Uint8Array, start: number, length: number): boolean {
+    const at = this.#lastPlace << fieldBits;
+    if (this.#places[at + fieldShape] !== shape || length > shortKeyBytesMax) return false;
+    const key = this.#places[at + fieldKey] as number;
+    for (let index = length - 1; index >= 0; index--) {
+      const word = this.#pool[key + (index >>> 2)] as number;
+      if (((word >>> ((index & 3) * 8)) & 0xff) !== bytes[start + index]) return false;
+    }
+    return true;
   }
 
   #keyEquals(at: number, length: number): boolean {
@@ -133,6 +154,7 @@ export class OpenRuns {
   }
 
   #grow(): void {
+    this.#lastPlace = -1;
     const old = this.#places;
     const oldDeltas = this.#deltas;
     const placeCount = (this.#placeMask + 1) * 2;
