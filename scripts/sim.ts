@@ -81,7 +81,12 @@ function report(seed: number): void {
   console.error(`  commit ${commit()}\n  replay: npm run sim -- --seed ${seed} --trace`);
 }
 
-async function run(seed: number, coverage: Coverage, totals: Totals, trace: Trace = new Trace()): Promise<SimulationResult> {
+async function run(
+  seed: number,
+  coverage: Coverage,
+  totals: Totals,
+  trace: Trace = new Trace(),
+): Promise<SimulationResult> {
   presentSeed = seed;
   const result = await new Simulation({ seed, coverage, trace }).run();
   totals.runs += 1;

@@ -44,11 +44,42 @@ interface Pending {
   readonly boundKey: string | undefined;
 }
 
-export class SimulatedClient implements Caller {
+/** One connection: what a dead process still says on it in its last turn is never heard. */
+class Connection implements Caller {
+  readonly #client: SimulatedClient;
+  readonly door: ReplicaDoor;
+
+  constructor(client: SimulatedClient, door: ReplicaDoor) {
+    this.#client = client;
+    this.door = door;
+  }
+
+  deliverInteger(tag: number, value: Int64): void {
+    this.#client.answered(this, tag, () => `i:${value}`);
+  }
+
+  deliver(tag: number, outcome: OutcomeValue): void {
+    this.#client.answered(this, tag, () => outcomeText(outcome));
+  }
+
+  fail(tag: number, error: QuipuError): void {
+    this.#client.failed(this, tag, error);
+  }
+
+  ride(tag: number): void {
+    this.#client.ridden(this, tag);
+  }
+
+  flush(): void {
+    this.#client.flushed(this);
+  }
+}
+
+export class SimulatedClient {
   readonly #options: ClientOptions;
   readonly #checker: ReplyChecker;
   readonly #requests: Requests;
-  #door: ReplicaDoor | undefined;
+  #connection: Connection | undefined;
   #nextTag = 1;
   readonly #pending = new Map<number, Pending>();
   /** Tags whose replies have an order, oldest first. */
@@ -83,15 +114,16 @@ export class SimulatedClient implements Caller {
     this.#unorderedReads = 0;
     this.#unflushed = false;
     this.#checker.reset();
-    this.#door = undefined;
+    this.#connection = undefined;
   }
 
   /** Sends something, in one turn, as a socket's read would deliver it. */
   go(server: Server): void {
     const { random, pipelineMax } = this.#options;
-    this.#door = server.door;
+    this.#connect(server.door);
     const count = 1 + random.below(pipelineMax);
-    const readsOnly = !server.isServing || this.#unorderedReads > 0 || (this.#ordered.length === 0 && random.chance(20, 100));
+    const readsOnly =
+      !server.isServing || this.#unorderedReads > 0 || (this.#ordered.length === 0 && random.chance(20, 100));
     if (!readsOnly && random.chance(15, 100)) this.#sendBurst(server.door, count);
     for (let i = 0; i < count; i++) {
       if (readsOnly) this.#sendRead(server);
@@ -101,15 +133,16 @@ export class SimulatedClient implements Caller {
 
   /** Asks again for everything whose outcome is unknown. */
   resolve(server: Server): void {
-    this.#door = server.door;
+    this.#connect(server.door);
     if (this.#unorderedReads > 0) return;
     for (const repeatable of this.#requests.unresolved()) this.#sendRepeatable(server.door, repeatable);
   }
 
   /** Sets up the bounds of the bounded keys. */
   bound(server: Server): void {
-    this.#door = server.door;
-    for (const { key, operation } of Workload.boundCommands()) this.#write(server.door, operation, undefined, undefined, key);
+    this.#connect(server.door);
+    for (const { key, operation } of Workload.boundCommands())
+      this.#write(server.door, operation, undefined, undefined, key);
   }
 
   // Sending
@@ -121,13 +154,13 @@ export class SimulatedClient implements Caller {
     if (draw < 6) {
       const tag = this.#register({ kind: "ride", text: "ride" });
       this.#ordered.push(tag);
-      door.ride(this, tag);
+      door.ride(this.#caller, tag);
     } else if (draw < 20) {
       const operation = workload.read();
       const tag = this.#register({ kind: "readInOrder", text: commandText(operation), operation });
       this.#ordered.push(tag);
       trace.add(`  ${this.#options.name} #${tag} reads in order ${commandText(operation)}`);
-      door.readInOrder(this, tag, operation);
+      door.readInOrder(this.#caller, tag, operation);
     } else if (draw < 40) {
       const key = workload.tallyKey();
       this.#write(door, { type: "add", database: 0, key: bytesOfKey(key), delta: 1 }, `0/${key}`, undefined, undefined);
@@ -162,17 +195,17 @@ export class SimulatedClient implements Caller {
     if (command.type === "add") {
       // As a socket's buffer would hold it: the key inside other bytes, which change once the call returns.
       const buffer = padded(command.key);
-      door.add(this, tag, command.database, buffer, 2, 2 + command.key.length, command.delta);
+      door.add(this.#caller, tag, command.database, buffer, 2, 2 + command.key.length, command.delta);
       buffer.fill(0xee);
     } else if (command.type === "once" && command.command.type === "add" && this.#options.random.chance(2, 3)) {
       const { id, retentionMs, bornAtMs, command: inner } = command;
       const [idBuffer, buffer] = [padded(id), padded(inner.key)];
       const idRange = { bytes: idBuffer, start: 2, end: 2 + id.length };
       const end = 2 + inner.key.length;
-      door.onceAdd(this, tag, idRange, retentionMs, bornAtMs, inner.database, buffer, 2, end, inner.delta);
+      door.onceAdd(this.#caller, tag, idRange, retentionMs, bornAtMs, inner.database, buffer, 2, end, inner.delta);
       buffer.fill(0xee);
       idBuffer.fill(0xee);
-    } else door.write(this, tag, command);
+    } else door.write(this.#caller, tag, command);
   }
 
   #sendRead(server: Server): void {
@@ -183,13 +216,13 @@ export class SimulatedClient implements Caller {
     if (draw < 5) {
       const tag = this.#register({ kind: "read", text, operation, sinceLsn: ledger.acknowledgedLsn });
       this.#unorderedReads += 1;
-      server.door.read(this, tag, operation);
+      server.door.read(this.#caller, tag, operation);
     } else if (draw < 7) {
       // Any position that exists; the client may have it from somebody else.
       const position = random.below(history.lastLsn + 1);
       const tag = this.#register({ kind: "readAfter", text, operation, sinceLsn: position });
       this.#unorderedReads += 1;
-      server.door.readAfter(this, tag, toLsn(position), operation);
+      server.door.readAfter(this.#caller, tag, toLsn(position), operation);
     } else if (draw < 8) this.#readAt(server.door.machine, 0, operation);
     else {
       const machine = server.door.readableNow();
@@ -216,29 +249,34 @@ export class SimulatedClient implements Caller {
     return tag;
   }
 
-  // Caller
-
-  deliverInteger(tag: number, value: Int64): void {
-    this.#options.guard(() => this.#answered(tag, `i:${value}`));
+  #connect(door: ReplicaDoor): void {
+    if (this.#connection?.door !== door) this.#connection = new Connection(this, door);
   }
 
-  deliver(tag: number, outcome: OutcomeValue): void {
-    this.#options.guard(() => this.#answered(tag, outcomeText(outcome)));
+  get #caller(): Connection {
+    return this.#connection as Connection;
   }
 
-  ride(tag: number): void {
+  // What connections report
+
+  answered(from: Connection, tag: number, reply: () => string): void {
+    if (from === this.#connection) this.#options.guard(() => this.#answered(tag, reply()));
+  }
+
+  ridden(from: Connection, tag: number): void {
+    if (from !== this.#connection) return;
     this.#options.guard(() => {
       const pending = this.#take(tag);
       check(pending.kind === "ride", "reply-order", () => `${this.#options.name} #${tag} is no ride`);
     });
   }
 
-  fail(tag: number, error: QuipuError): void {
-    this.#options.guard(() => this.#failed(tag, error));
+  failed(from: Connection, tag: number, error: QuipuError): void {
+    if (from === this.#connection) this.#options.guard(() => this.#failed(tag, error));
   }
 
-  flush(): void {
-    this.#unflushed = false;
+  flushed(from: Connection): void {
+    if (from === this.#connection) this.#unflushed = false;
   }
 
   #failed(tag: number, error: QuipuError): void {
@@ -252,7 +290,7 @@ export class SimulatedClient implements Caller {
     const { name, trace, ledger, workload } = this.#options;
     const pending = this.#take(tag);
     const { kind, text, tally, repeatable, operation, sinceLsn, boundKey } = pending;
-    const door = this.#door as ReplicaDoor;
+    const { door } = this.#caller;
     const lsn = door.deliveringLsn;
     trace.add(`  ${name} #${tag} ${text} -> ${reply} @${kind === "write" ? lsn : door.machine.appliedLsn}`);
     if (kind === "write") {
@@ -269,7 +307,11 @@ export class SimulatedClient implements Caller {
 
   #take(tag: number): Pending {
     const pending = this.#pending.get(tag);
-    check(pending !== undefined, "reply-order", () => `${this.#options.name} #${tag} was answered twice, or never asked`);
+    check(
+      pending !== undefined,
+      "reply-order",
+      () => `${this.#options.name} #${tag} was answered twice, or never asked`,
+    );
     this.#pending.delete(tag);
     this.#unflushed = true;
     if (pending.kind === "read" || pending.kind === "readAfter") this.#unorderedReads -= 1;

@@ -31,7 +31,10 @@ export class Coverage {
   /** A table with a line per fault and a column per state. */
   table(): string {
     const states: readonly ProcessState[] = ["down", "starting", "serving", "checkpointing", "stopping", "healing"];
-    const rows = [["fault", ...states], ...this.faults().map((fault) => [fault, ...states.map((state) => `${this.get(fault, state)}`)])];
+    const rows = [
+      ["fault", ...states],
+      ...this.faults().map((fault) => [fault, ...states.map((state) => `${this.get(fault, state)}`)]),
+    ];
     const width = (column: number): number => Math.max(...rows.map((row) => (row[column] as string).length));
     return rows
       .map((row) => row.map((cell, i) => (i === 0 ? cell.padEnd(width(0)) : cell.padStart(width(i) + 2))).join(""))

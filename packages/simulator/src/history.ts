@@ -106,7 +106,11 @@ export class History {
       if (ordinal === 0) expectedReplies = this.#nextReplies();
       const reply = expectedReplies[ordinal] ?? "none";
       const naive = this.model.apply(command);
-      check(naive === withoutIndex(reply), "model-differs", () => `record ${lsn}: ${text} gives ${reply}, naively ${naive}`);
+      check(
+        naive === withoutIndex(reply),
+        "model-differs",
+        () => `record ${lsn}: ${text} gives ${reply}, naively ${naive}`,
+      );
       const list = expected.get(text);
       const entry = { reply, step: this.model.entries.place.step };
       if (list === undefined) expected.set(text, [entry]);

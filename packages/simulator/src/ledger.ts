@@ -62,7 +62,11 @@ export class Ledger {
   checkAttempts(history: History): void {
     for (const [text, { submitted, acknowledged, refused }] of this.#attempts) {
       const applied = history.appliedCount(text);
-      check(applied >= acknowledged, "acknowledged-lost", () => `${text}: ${acknowledged} acknowledged, ${applied} applied`);
+      check(
+        applied >= acknowledged,
+        "acknowledged-lost",
+        () => `${text}: ${acknowledged} acknowledged, ${applied} applied`,
+      );
       check(
         applied <= submitted - refused,
         "applied-too-often",
@@ -75,7 +79,8 @@ export class Ledger {
   checkTallies(valueOf: (key: string) => bigint): void {
     const least = new Map<string, number>();
     const most = new Map<string, number>();
-    const raise = (map: Map<string, number>, key: string, by: number): void => void map.set(key, (map.get(key) ?? 0) + by);
+    const raise = (map: Map<string, number>, key: string, by: number): void =>
+      void map.set(key, (map.get(key) ?? 0) + by);
     for (const [key, { submitted, acknowledged, refused }] of this.#plainTallies) {
       raise(least, key, acknowledged);
       raise(most, key, submitted - refused);

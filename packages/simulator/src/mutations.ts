@@ -28,18 +28,38 @@ const checkpoints = { checkpoints: 2_000, ...crashes } as const;
 
 /** All of them; docs/testing.md has the table. */
 export const mutationCases: readonly MutationCase[] = [
-  { name: "acknowledge-before-sync", mutations: { log: "acknowledge-before-sync" }, swarm: { ...crashes, crashKeeps: "none" } },
-  { name: "torn-tail-rule-in-mid-file", mutations: { log: "torn-tail-rule-in-mid-file" }, swarm: { ...crashes, bitFlipPercent: 50 } },
+  {
+    name: "acknowledge-before-sync",
+    mutations: { log: "acknowledge-before-sync" },
+    swarm: { ...crashes, crashKeeps: "none" },
+  },
+  {
+    name: "torn-tail-rule-in-mid-file",
+    mutations: { log: "torn-tail-rule-in-mid-file" },
+    swarm: { ...crashes, bitFlipPercent: 50 },
+  },
   { name: "fsync-error-retried", mutations: { log: "fsync-error-retried" }, swarm: { ...crashes, syncErrors: 100 } },
-  { name: "directory-not-synced", mutations: { log: "directory-not-synced" }, swarm: { ...crashes, crashKeeps: "none" } },
+  {
+    name: "directory-not-synced",
+    mutations: { log: "directory-not-synced" },
+    swarm: { ...crashes, crashKeeps: "none" },
+  },
   {
     name: "position-not-atomic-with-state",
     mutations: { checkpointer: "position-not-atomic-with-state" },
     swarm: { ...checkpoints, crashAtEffect: 400 },
   },
-  { name: "trim-before-store-sync", mutations: { checkpointer: "trim-before-store-sync" }, swarm: { ...checkpoints, crashAtEffect: 400 } },
+  {
+    name: "trim-before-store-sync",
+    mutations: { checkpointer: "trim-before-store-sync" },
+    swarm: { ...checkpoints, crashAtEffect: 400 },
+  },
   { name: "resubmit-with-new-number", mutations: { replica: "resubmit-with-new-number" }, swarm: lossyEngine },
-  { name: "read-ignores-tail", mutations: { replica: "read-ignores-tail" }, swarm: { peer: true, deliveryDelayUsMax: 5_000 } },
+  {
+    name: "read-ignores-tail",
+    mutations: { replica: "read-ignores-tail" },
+    swarm: { peer: true, deliveryDelayUsMax: 5_000 },
+  },
   { name: "duplicate-record-applied", mutations: { counters: "duplicate-record-applied" }, swarm: lossyEngine },
   { name: "writer-gap-accepted", mutations: { counters: "writer-gap-accepted" }, swarm: lossyEngine },
   { name: "fold-past-bound", mutations: { counters: "fold-past-bound" }, swarm: {} },
@@ -51,7 +71,11 @@ export const mutationCases: readonly MutationCase[] = [
   { name: "snapshot-without-idempotency", mutations: { counters: "snapshot-without-idempotency" }, swarm: checkpoints },
 ];
 
-export async function runMutation(test: MutationCase, seedsMax: number, firstSeed: number = 1): Promise<MutationResult> {
+export async function runMutation(
+  test: MutationCase,
+  seedsMax: number,
+  firstSeed: number = 1,
+): Promise<MutationResult> {
   for (let seeds = 1; seeds <= seedsMax; seeds++) {
     const { name, mutations, swarm } = test;
     const { failure } = await new Simulation({ seed: firstSeed + seeds - 1, mutations, swarm }).run();
@@ -62,6 +86,8 @@ export async function runMutation(test: MutationCase, seedsMax: number, firstSee
 
 /** A Markdown table: what docs/testing.md shows. */
 export function mutationTable(results: readonly MutationResult[]): string {
-  const rows = results.map(({ name, seeds, caughtBy }) => `| ${name} | ${seeds ?? "none"} | ${caughtBy ?? "**survived**"} |`);
+  const rows = results.map(
+    ({ name, seeds, caughtBy }) => `| ${name} | ${seeds ?? "none"} | ${caughtBy ?? "**survived**"} |`,
+  );
   return ["| mutation | caught by seed number | check |", "|---|---|---|", ...rows].join("\n");
 }

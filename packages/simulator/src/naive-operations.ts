@@ -3,7 +3,14 @@
  * Covers the operations that the workload makes; for others it has no opinion and the run would say so.
  */
 import type { ExpiryChange, Operation, OutcomeValue } from "@quipu/counters";
-import { fitsInt64, type NaiveEntries, type NaiveEntry, naiveValue, staysWithinBounds, valueText } from "./naive-entries.ts";
+import {
+  fitsInt64,
+  type NaiveEntries,
+  type NaiveEntry,
+  naiveValue,
+  staysWithinBounds,
+  valueText,
+} from "./naive-entries.ts";
 import { SimulationFailure } from "./failure.ts";
 import { bytesOf, textOf } from "./text.ts";
 
@@ -93,7 +100,8 @@ function set(entries: NaiveEntries, operation: Of<"set">, logTimeMs: number): st
   const entry = entries.get(key);
   const previous = valueText(entry);
   const isPresent = entry !== undefined;
-  if (operation.condition === (isPresent ? "ifAbsent" : "ifPresent")) return operation.returnPrevious ? previous : "nil";
+  if (operation.condition === (isPresent ? "ifAbsent" : "ifPresent"))
+    return operation.returnPrevious ? previous : "nil";
   const value = naiveValue(textOf(operation.value));
   const refused = refusal(entry, value);
   if (refused !== undefined) return refused;

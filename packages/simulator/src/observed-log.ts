@@ -73,6 +73,8 @@ export class ObservedLog implements VirtualLog {
     let closed = false;
     let dueUs = 0;
     const subscription = inner.read(from, (delivery) => {
+      // Power went within this very turn: nobody saw it.
+      if (!life.alive) return;
       if (delivery.type === "records") {
         guard(() => delivery.records.forEach((record, i) => history.observe(delivery.first + i, record)));
       }

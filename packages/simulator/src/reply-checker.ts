@@ -29,7 +29,11 @@ export class ReplyChecker {
   write(lsn: number, text: string, reply: string): void {
     this.#moveTo(lsn);
     const expected = this.#history.takeReply(lsn, text);
-    check(expected !== undefined, "reply-differs", () => `${text} was answered ${reply} from record ${lsn}, which has it not`);
+    check(
+      expected !== undefined,
+      "reply-differs",
+      () => `${text} was answered ${reply} from record ${lsn}, which has it not`,
+    );
     check(
       expected.reply === reply,
       "reply-differs",

@@ -59,7 +59,8 @@ export class Requests {
   next(nowMs: number): Repeatable {
     const random = this.#random;
     const unresolved = this.unresolved();
-    if (unresolved.length > 0 && random.chance(70, 100)) return unresolved[random.below(unresolved.length)] as Repeatable;
+    if (unresolved.length > 0 && random.chance(70, 100))
+      return unresolved[random.below(unresolved.length)] as Repeatable;
     if (this.#answered.length > 0 && random.chance(20, 100)) {
       return this.#answered[random.below(this.#answered.length)] as Repeatable;
     }
@@ -102,7 +103,10 @@ export class Requests {
     const head = { type: "once", id, retentionMs, bornAtMs: shortLived || random.chance(1, 2) ? nowMs : null } as const;
     if (random.chance(1, 2)) {
       const key = this.#workload.tallyKey();
-      return this.#repeatable({ ...head, command: { type: "add", database: 0, key: bytesOf(key), delta: 1 } }, `0/${key}`);
+      return this.#repeatable(
+        { ...head, command: { type: "add", database: 0, key: bytesOf(key), delta: 1 } },
+        `0/${key}`,
+      );
     }
     const command = random.chance(1, 3) ? this.#workload.transaction() : this.#workload.write();
     return this.#repeatable({ ...head, command: command as Operation });
@@ -114,7 +118,13 @@ export class Requests {
     const number = session.nextNumber++;
     session.open.add(number);
     const lowestOpen = Math.min(...session.open);
-    const head = { type: "session", session: session.id, expiresAtMs: session.expiresAtMs, number, lowestOpen } as const;
+    const head = {
+      type: "session",
+      session: session.id,
+      expiresAtMs: session.expiresAtMs,
+      number,
+      lowestOpen,
+    } as const;
     if (random.chance(1, 2)) {
       const key = this.#workload.tallyKey();
       const operation: Operation = { type: "add", database: 0, key: bytesOf(key), delta: 1 };

@@ -96,7 +96,8 @@ export class Scheduler {
     for (;;) {
       let child = 2 * at + 1;
       if (child >= heap.length) break;
-      if (child + 1 < heap.length && isBefore(heap[child + 1] as ScheduledEvent, heap[child] as ScheduledEvent)) child++;
+      if (child + 1 < heap.length && isBefore(heap[child + 1] as ScheduledEvent, heap[child] as ScheduledEvent))
+        child++;
       if (isBefore(last, heap[child] as ScheduledEvent)) break;
       heap[at] = heap[child] as ScheduledEvent;
       at = child;

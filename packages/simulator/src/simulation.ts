@@ -3,17 +3,16 @@
  * healed part everything asked must be answered; after each recovery and at the end the books must balance.
  */
 import { InvariantViolation, QuipuError, type Random, SeededRandom } from "@quipu/core";
+import { Books } from "./books.ts";
 import { SimulatedClient } from "./client.ts";
 import { SimulatedClock, WallClock } from "./clock.ts";
 import { Coverage, type ProcessState } from "./coverage.ts";
-import { SimulatedDisk } from "./disk.ts";
 import { check, SimulationFailure } from "./failure.ts";
 import { Faults } from "./faults.ts";
 import { History } from "./history.ts";
-import { SimulatedKeyValueStore } from "./key-value-store.ts";
+import { Host } from "./host.ts";
+import type { SimulatedKeyValueStore } from "./key-value-store.ts";
 import { Ledger } from "./ledger.ts";
-import { naiveKey } from "./naive-operations.ts";
-import { logDirectory } from "./node-log.ts";
 import { type Mutations, SimulatedNode } from "./node.ts";
 import { ObservedLog } from "./observed-log.ts";
 import { Peer } from "./peer.ts";
@@ -74,8 +73,8 @@ export class Simulation {
   readonly #clients: readonly SimulatedClient[];
   readonly #peer: Peer | undefined;
   readonly #faults: Faults;
-  #disk: SimulatedDisk;
-  #store: SimulatedKeyValueStore;
+  readonly #host: Host;
+  readonly #books: Books;
   #life: ProcessLife = { alive: false };
   #node: SimulatedNode | undefined;
   #phase: Phase = "chaos";
@@ -87,11 +86,6 @@ export class Simulation {
   /** A checkpoint out of turn is under way. */
   #checkpointing = false;
   #failure: SimulationFailure | undefined;
-  /** The disk as it was before a bit of it flipped, while it is open whether the flip is noticed. */
-  #beforeFlip: SimulatedDisk | undefined;
-  /** A flip that the last start did not mind is still there: a later one may. */
-  #flipOutstanding = false;
-
   constructor(options: SimulationOptions) {
     this.#seed = options.seed;
     this.#trace = options.trace ?? new Trace();
@@ -115,16 +109,17 @@ export class Simulation {
       met: (fault) => this.#met(fault),
       crash: (when) => (when === "before" ? this.#crash("at an effect") : (this.#crashAfterEvent = true)),
     });
-    const complete = (action: () => void): void => {
-      this.#scheduler.schedule(this.#faults.latencyUs(), this.#life, action);
-    };
-    this.#disk = new SimulatedDisk({ random: split(), complete });
-    this.#store = new SimulatedKeyValueStore({
+    this.#host = new Host({
       random: split(),
-      complete,
-      pageEntries: 20,
-      fault: (operation) => this.#faults.onStore(operation),
+      diskRandom: split(),
+      storeRandom: split(),
+      swarm: this.#swarm,
+      faults: this.#faults,
+      complete: (action) => void this.#scheduler.schedule(this.#faults.latencyUs(), this.#life, action),
+      met: (fault) => this.#met(fault),
+      note: (text) => this.#note(text),
     });
+    this.#books = new Books(this.#history, this.#ledger);
   }
 
   /** Runs to the end. Never rejects: what goes wrong is in the result. */
@@ -178,10 +173,7 @@ export class Simulation {
   /** Faults strike, and power may go. */
   get #isFaulty(): boolean {
     return (
-      this.#phase === "chaos" &&
-      this.#life.alive &&
-      this.#lives < this.#swarm.incarnationsMax &&
-      this.#beforeFlip === undefined
+      this.#phase === "chaos" && this.#life.alive && this.#lives < this.#swarm.incarnationsMax && !this.#host.flipIsOpen
     );
   }
 
@@ -223,11 +215,8 @@ export class Simulation {
     this.#checkpointing = false;
     this.#faults.failed = false;
     this.#faults.full = false;
-    this.#maybeFlip();
-    this.#disk.fault = (operation) => {
-      this.#note(`disk ${operation.type} ${operation.path} ${operation.position}+${operation.length}`);
-      return this.#faults.onDisk(operation);
-    };
+    if (this.#phase === "chaos" && this.#lives > 1) this.#host.maybeFlip();
+    this.#host.powerOn();
     this.#note(`start ${this.#lives}`);
     const node = this.#makeNode(life);
     this.#node = node;
@@ -239,8 +228,8 @@ export class Simulation {
 
   #makeNode(life: ProcessLife): SimulatedNode {
     const node = new SimulatedNode({
-      disk: this.#disk,
-      store: this.#watched(this.#store),
+      disk: this.#host.disk,
+      store: this.#watched(this.#host.store),
       clock: new SimulatedClock(this.#scheduler, this.#wall, life, new SeededRandom(this.#random.uint32())),
       random: new SeededRandom(this.#random.uint32()),
       swarm: this.#swarm,
@@ -283,37 +272,11 @@ export class Simulation {
   #recovered(node: SimulatedNode): void {
     const { machine } = node;
     this.#note(`recovered at ${machine.appliedLsn}, the log ends at ${this.#history.lastLsn}`);
-    check(
-      machine.appliedLsn >= this.#ledger.acknowledgedLsn,
-      "acknowledged-lost",
-      () => `recovery ends at ${machine.appliedLsn}, ${this.#ledger.acknowledgedLsn} was acknowledged`,
-    );
-    this.#checkState(node);
-    this.#ledger.checkAttempts(this.#history);
-    this.#checkTallies(node);
-  }
-
-  #checkState(node: SimulatedNode): void {
-    const { machine } = node;
-    const expected = this.#history.hashAt(machine.appliedLsn);
-    const hash = machine.stateHash();
-    check(hash === expected, "state-hash", () => `the state at ${machine.appliedLsn} is ${hash} instead of ${expected}`);
-  }
-
-  #checkTallies(node: SimulatedNode): void {
-    this.#ledger.checkTallies((key) => {
-      const [database, name] = naiveKey(key);
-      const outcome = node.machine.read({ type: "get", database, key: name });
-      return outcome.type === "integer" ? BigInt(outcome.value) : 0n;
-    });
+    this.#books.checkRecovered(machine);
   }
 
   #started(): void {
-    if (this.#beforeFlip !== undefined) {
-      this.#met("bit flip in a dead place");
-      this.#beforeFlip = undefined;
-      this.#flipOutstanding = true;
-    }
+    this.#host.acceptFlip();
     if (this.#phase === "chaos") {
       this.#state = "serving";
       if (this.#random.chance(this.#swarm.orderlyStopPercent, 100)) {
@@ -344,14 +307,12 @@ export class Simulation {
     const cause = rootOf(error);
     if (cause instanceof SimulationFailure) throw cause;
     const isCorrupt = cause instanceof QuipuError && cause.code === "LOG_CORRUPT";
-    if (isCorrupt && this.#beforeFlip !== undefined) {
-      this.#met("bit flip refused");
-      const repaired = this.#beforeFlip;
-      this.#beforeFlip = undefined;
-      this.#crash("refused", repaired);
+    if (isCorrupt && this.#host.flipIsOpen) {
+      this.#host.undoFlip();
+      this.#down("refused");
       return;
     }
-    if (isCorrupt && this.#flipOutstanding) {
+    if (isCorrupt && this.#host.flipWasAccepted) {
       this.#met("bit flip refused later");
       this.#phase = "done";
       return;
@@ -364,11 +325,10 @@ export class Simulation {
   }
 
   /** Power off. What was not synced is lost as the disk sees fit. */
-  #crash(why: string, repaired?: SimulatedDisk): void {
+  #crash(why: string): void {
     this.#crashAfterEvent = false;
     if (!this.#life.alive) return;
-    this.#disk = repaired ?? this.#disk.crash(this.#swarm.crashKeeps);
-    this.#store = this.#store.crash(this.#swarm.crashKeeps);
+    this.#host.powerOff();
     this.#down(`crash ${why}`);
   }
 
@@ -381,22 +341,6 @@ export class Simulation {
     this.#peer?.disconnected();
     if (this.#phase === "stopping") this.#phase = "restarting";
     this.#scheduleStart(this.#random.below(50_000));
-  }
-
-  #maybeFlip(): void {
-    if (this.#phase !== "chaos" || this.#lives === 1 || !this.#random.chance(this.#swarm.bitFlipPercent, 100)) return;
-    const paths = this.#disk.paths().filter((path) => path.startsWith(`${logDirectory}/`) && this.#disk.bytes(path).length > 0);
-    const path = paths[this.#random.below(Math.max(paths.length, 1))];
-    if (path === undefined) return;
-    this.#beforeFlip = this.#disk.clone();
-    const bytes = this.#disk.bytes(path);
-    // Mostly where something is written.
-    const used = bytes.findLastIndex((byte) => byte !== 0) + 1;
-    const limit = used > 0 && this.#random.chance(4, 5) ? used : bytes.length;
-    const bit = this.#random.below(limit) * 8 + this.#random.below(8);
-    this.#disk.flipBit(path, bit);
-    this.#met("bit flip");
-    this.#note(`flipped bit ${bit} of ${path}`);
   }
 
   /** A record whose append was given up appears all the same, later. */
@@ -440,7 +384,7 @@ export class Simulation {
     if (node.isServing && this.#random.below(10_000) < this.#swarm.checkpoints) this.#checkpoint(node);
     if (node.isServing && this.#random.below(10_000) < this.#swarm.reconfigurations) this.#reconfigure(node);
     this.#guard(() => client.go(node));
-    if (node.isServing && this.#random.chance(1, 8)) this.#checkState(node);
+    if (node.isServing && this.#random.chance(1, 8)) this.#books.checkState(node.machine);
   }
 
   #checkpoint(node: SimulatedNode): void {
@@ -511,29 +455,31 @@ export class Simulation {
   #quiet(node: SimulatedNode): void {
     const overdueMs = node.door.stampNowMs() - node.machine.nextDueMs;
     check(overdueMs < overdueMsMax, "expiry", () => `something is due for ${overdueMs} ms and still there`);
-    this.#checkState(node);
-    this.#ledger.checkAttempts(this.#history);
-    this.#checkTallies(node);
+    this.#books.checkAll(node.machine);
     this.#phase = "stopping";
     this.#stop();
   }
 
   #finish(): void {
-    this.#checkState(this.#node as SimulatedNode);
+    this.#books.checkState((this.#node as SimulatedNode).machine);
     this.#note(`done: ${this.#history.lastLsn} records, state ${this.#history.hashAt(this.#history.lastLsn)}`);
     this.#phase = "done";
   }
 
   #stuck(): void {
     const waiting = this.#clients.map((client) => `${client.pendingCount}+${client.unresolvedCount}`).join(", ");
-    throw new SimulationFailure("not-live", `unanswered after ${healingMsMax} ms without faults (${this.#phase}): ${waiting}`);
+    throw new SimulationFailure(
+      "not-live",
+      `unanswered after ${healingMsMax} ms without faults (${this.#phase}): ${waiting}`,
+    );
   }
 }
 
 /** The first cause that says what happened. */
 function rootOf(error: unknown): unknown {
   let cause = error;
-  while (cause instanceof Error && !(cause instanceof SimulationFailure) && cause.cause instanceof Error) cause = cause.cause;
+  while (cause instanceof Error && !(cause instanceof SimulationFailure) && cause.cause instanceof Error)
+    cause = cause.cause;
   return cause;
 }
 

@@ -30,7 +30,14 @@ export class Workload {
   static boundCommands(): readonly { readonly key: string; readonly operation: WriteOperation }[] {
     return Array.from({ length: boundedKeys }, (_, i) => ({
       key: `b${i}`,
-      operation: { type: "bound", database: 0, key: bytesOf(`b${i}`), minimum: 0, maximum: boundedMaximum, force: true },
+      operation: {
+        type: "bound",
+        database: 0,
+        key: bytesOf(`b${i}`),
+        minimum: 0,
+        maximum: boundedMaximum,
+        force: true,
+      },
     }));
   }
 
@@ -70,7 +77,9 @@ export class Workload {
       case 14:
         return this.#setMany(database);
       default:
-        return database === 1 && this.#swarm.flushes ? { type: "flush", database: 1 } : { type: "add", database, key, delta: 1 };
+        return database === 1 && this.#swarm.flushes
+          ? { type: "flush", database: 1 }
+          : { type: "add", database, key, delta: 1 };
     }
   }
 
@@ -93,7 +102,11 @@ export class Workload {
 
   read(): ReadOperation {
     const random = this.#random;
-    const key = random.chance(1, 3) ? this.tallyKey() : random.chance(1, 3) ? `b${random.below(boundedKeys)}` : this.#mixedKey();
+    const key = random.chance(1, 3)
+      ? this.tallyKey()
+      : random.chance(1, 3)
+        ? `b${random.below(boundedKeys)}`
+        : this.#mixedKey();
     return { type: "get", database: 0, key: bytesOf(key) };
   }
 

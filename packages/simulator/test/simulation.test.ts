@@ -24,9 +24,12 @@ describe("stored seeds, twice each", () => {
 
 describe("fresh seeds", () => {
   const coverage = new Coverage();
-  test.each(Array.from({ length: freshBlocks }, (_, i) => freshSeedsFirst + i * seedsPerBlock))("%i and on", async (first) => {
-    for (let seed = first; seed < first + seedsPerBlock; seed++) await expectToHold(seed, coverage);
-  });
+  test.each(Array.from({ length: freshBlocks }, (_, i) => freshSeedsFirst + i * seedsPerBlock))(
+    "%i and on",
+    async (first) => {
+      for (let seed = first; seed < first + seedsPerBlock; seed++) await expectToHold(seed, coverage);
+    },
+  );
 
   test("met crashes, lost answers and damage while starting, serving and checkpointing", () => {
     expect(coverage.get("crash at an event", "starting")).toBeGreaterThan(0);
