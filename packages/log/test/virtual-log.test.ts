@@ -167,6 +167,38 @@ describe("a sealer that dies", () => {
   });
 });
 
+test("appends that a sealed engine refuses late are not overtaken by later ones", async () => {
+  const setup = memorySetup();
+  const inner = setup.engines["memory"] ?? memoryEngine();
+  let refusals = 0;
+  setup.engines["memory"] = {
+    ...inner,
+    open: async (parameters) => {
+      const loglet = await inner.open(parameters);
+      return Object.assign(Object.create(loglet) as typeof loglet, {
+        append: (records: readonly Uint8Array[]) =>
+          loglet.append(records).catch(async (error: unknown) => {
+            // The first refusal starts the switch; the next ones come when it could long be over.
+            if (++refusals > 1) await settle();
+            throw error;
+          }),
+        tail: () => loglet.tail(),
+        tailNow: () => loglet.tailNow?.(),
+        seal: () => loglet.seal(),
+        close: () => loglet.close(),
+        read: (...read: Parameters<typeof loglet.read>) => loglet.read(...read),
+      });
+    },
+  };
+  const log = await setup.open();
+  await sealFirstSegment(setup, log);
+  const appends = [1, 2, 3].map((i) => log.append([record(`${i}`)]));
+  for (let i = 0; i < 10; i++) await Promise.resolve();
+  appends.push(log.append([record("4")]));
+  expect((await Promise.all(appends)).map(({ first }) => first)).toEqual([1, 2, 3, 4]);
+  expect(refusals).toBe(3);
+});
+
 describe("failures", () => {
   test("an engine that cannot prepare fails the switch, and the log goes on as it was", async () => {
     const setup = memorySetup();

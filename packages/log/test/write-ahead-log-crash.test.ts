@@ -273,6 +273,30 @@ describe("errors", () => {
     await again.wal.close();
   });
 
+  test("on a disk that is full to the last sector, a trim is still logged, and makes room", async () => {
+    const disk = makeDisk();
+    const { wal } = await openLog(disk, tinyLimits);
+    disk.capacityBytes = 2 * tinyLimits.segmentBytes;
+    let refused: unknown;
+    let last = 0;
+    while (refused === undefined) {
+      await append(wal, 1, [record(last + 1)]).then(
+        (index) => (last = index),
+        (error: unknown) => (refused = error),
+      );
+    }
+    expect(refused).toMatchObject({ code: "DISK_FULL" });
+    // One sector each, and each is logged: a full disk may stay full for a while.
+    for (let upTo = 1; upTo <= 10; upTo++) await trim(wal, 1, upTo);
+    await trim(wal, 1, last);
+    for (let i = 0; i < 300; i++) await Promise.resolve();
+    expect(await append(wal, 1, [record(last + 1)])).toBe(last + 1);
+    await wal.close();
+    const again = await openLog(disk.crash("none"), tinyLimits);
+    expect([again.wal.firstIndex(1), again.wal.nextIndex(1)]).toEqual([last + 1, last + 2]);
+    await again.wal.close();
+  });
+
   test("a reader that throws stops the log, and nobody is told a falsehood", async () => {
     const disk = makeDisk();
     const { wal, fatal } = await openLog(disk);

@@ -1,6 +1,6 @@
 /** The chain of a virtual log as a value: its bytes in the metadata store, and the steps it may take. */
 import { invariant, lsn, type Lsn, QuipuError } from "@quipu/core";
-import type { Chain, ChainSegment } from "../loglet.ts";
+import type { Chain } from "../loglet.ts";
 
 /** As it is stored; the version is the register's. */
 interface StoredSegment {

@@ -70,8 +70,10 @@ export class SegmentPreparer {
       return undefined;
     }
     this.begin();
-    const taken = await this.#next;
-    this.#next = undefined;
+    const next = this.#next;
+    const taken = await next;
+    // Room may have been made meanwhile, and another preparation begun.
+    if (this.#next === next) this.#next = undefined;
     if (taken !== undefined) this.#nextNumber++;
     return taken;
   }
@@ -117,9 +119,10 @@ export class SegmentPreparer {
     } catch (error) {
       await file?.close();
       if (!isDiskFull(error)) throw error;
+      if (file !== undefined && (await this.#disk.exists(unfinished))) await this.#disk.remove(unfinished);
+      // Only now that the file is gone: whoever sees this may begin another.
       this.#fullSinceMs = this.#clock.monotonicMs();
       this.#next = undefined;
-      if (file !== undefined && (await this.#disk.exists(unfinished))) await this.#disk.remove(unfinished);
       return undefined;
     }
   }
