@@ -3,7 +3,7 @@ import type { Random } from "@quipu/core";
 import { SimulatedDisk } from "./disk.ts";
 import type { Faults } from "./faults.ts";
 import { SimulatedKeyValueStore } from "./key-value-store.ts";
-import { logDirectory } from "./node-log.ts";
+import { dataDirectory } from "./node-log.ts";
 import type { SwarmConfiguration } from "./swarm.ts";
 
 export interface HostOptions {
@@ -75,7 +75,7 @@ export class Host {
   maybeFlip(): void {
     const { random, swarm, met, note } = this.#options;
     if (!random.chance(swarm.bitFlipPercent, 100)) return;
-    const isUsed = (path: string): boolean => path.startsWith(`${logDirectory}/`) && this.#disk.bytes(path).length > 0;
+    const isUsed = (path: string): boolean => path.startsWith(`${dataDirectory}/`) && this.#disk.bytes(path).length > 0;
     const paths = this.#disk.paths().filter(isUsed);
     const path = paths[random.below(Math.max(paths.length, 1))];
     if (path === undefined) return;

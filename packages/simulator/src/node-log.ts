@@ -26,9 +26,9 @@ export interface NodeLog {
   close(): Promise<void>;
 }
 
-/** Where the log lives; the metadata file stands beside its directory. */
-export const logDirectory = "data/log";
-const dataDirectory = "data";
+/** Where the log and its metadata file live. */
+export const dataDirectory = "data";
+const logDirectory = "data/log";
 
 /** Small, so that a segment's head and reserve leave room for records in segments of a few sectors. */
 const hardStateBytesMax = 16;
