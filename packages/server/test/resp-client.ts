@@ -1,6 +1,9 @@
 /** A bare RESP client for tests: what goes over the wire is what the test says, byte for byte. */
 import { connect, type Socket } from "node:net";
 
+/** Far more than any reply takes; a test that waits in vain fails and shows what it has. */
+const waitMsMax = 8_000;
+
 export class RawClient {
   readonly socket: Socket;
   #text = "";
@@ -15,10 +18,13 @@ export class RawClient {
       this.#changed?.();
     });
     socket.on("error", () => {});
-    socket.on("close", () => {
+    const ended = (): void => {
       this.#isClosed = true;
       this.#changed?.();
-    });
+    };
+    // "end": the server has closed; this side is half-open until the test ends it.
+    socket.on("end", ended);
+    socket.on("close", ended);
   }
 
   static async open(port: number): Promise<RawClient> {
@@ -86,9 +92,15 @@ export class RawClient {
   }
 
   async #until(isDone: () => boolean): Promise<void> {
+    const deadlineMs = performance.now() + waitMsMax;
     while (!isDone()) {
+      if (performance.now() > deadlineMs) throw new Error(`no more came after ${JSON.stringify(this.#text.slice(-200))}`);
       await new Promise<void>((resolve) => {
-        this.#changed = resolve;
+        const timer = setTimeout(resolve, 1_000);
+        this.#changed = () => {
+          clearTimeout(timer);
+          resolve();
+        };
       });
     }
   }
