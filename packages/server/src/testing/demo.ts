@@ -72,6 +72,7 @@ export class DemoResources {
 export async function runDemo(options: DemoOptions, resources: DemoResources): Promise<DemoResult> {
   const source = options.input === undefined ? generatedSource(options) : fileSource(options.input);
   const expected = await source.tally();
+  if (expected.hits <= options.kills) throw new Error(`${expected.hits} hits are too few for ${options.kills} kills`);
   const server = await ChildServer.start({
     dataDirectory: resources.directory,
     extraArguments: ["--log-level", "error"],

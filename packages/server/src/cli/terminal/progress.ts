@@ -22,6 +22,7 @@ const drawIntervalMs = 100;
 /** A line in a log every two seconds. */
 const lineIntervalMs = 2000;
 const barCharacters = 28;
+const columnsUnknown = 80;
 
 export class Progress {
   readonly #options: ProgressOptions;
@@ -74,8 +75,14 @@ export class Progress {
     const filled = Math.round((share ?? 0) * barCharacters);
     const bar = share === undefined ? "" : `[${"#".repeat(filled)}${".".repeat(barCharacters - filled)}] `;
     this.#erase();
-    output.write(`${label} ${bar}${count}  ${rate}`.slice(0, (output.columns ?? 80) - 1));
+    output.write(`${label} ${bar}${count}  ${rate}`.slice(0, this.#width() - 1));
     this.#isDrawn = true;
+  }
+
+  /** Some terminals say 0 when they do not know. */
+  #width(): number {
+    const { columns = 0 } = this.#options.output;
+    return columns > 1 ? columns : columnsUnknown;
   }
 
   #share(): number | undefined {
