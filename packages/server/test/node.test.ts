@@ -56,6 +56,9 @@ test("counts, restarts, and goes on counting: same state, next incarnation", asy
   expect(overHttp.value).toBe("144");
   const metrics = await (await fetch(httpUrl(second, "/metrics"))).text();
   expect(metrics).toMatch(/^quipu_keys\{shard="0"\} 7$/m);
+  const page = readFileSync(path.resolve(import.meta.dirname, "../../../docs/http.md"), "utf8");
+  const documented = new Set(page.match(/quipu_\w+/g));
+  expect(new Set([...metrics.matchAll(/^# TYPE (quipu_\w+)/gm)].map((match) => match[1]))).toEqual(documented);
   expect(metrics).toMatch(/^quipu_disk_wal_fsync_duration_seconds_count [1-9]/m);
   await second.close();
 });

@@ -1,9 +1,9 @@
 /** `quipu bench`: a quick load through the SDK. `npm run bench` is the careful one. */
 import type { Client } from "@quipu/client";
 import { Command, InvalidArgumentError } from "commander";
-import { connectTo, defaultEndpoint } from "./endpoint.ts";
+import { connectTo } from "./endpoint.ts";
 import { LatencyHistogram } from "./latency-histogram.ts";
-import { outputOption, type OutputForm, printResult } from "./output.ts";
+import { endpointOption, outputOption, type OutputForm, printResult } from "./output.ts";
 import { formatCount, formatPairs } from "./terminal/table.ts";
 
 interface BenchOptions {
@@ -36,7 +36,7 @@ export function benchCommand(): Command {
     .option("--callers <N>", "callers at the same time", within(1, callersMax), 64)
     .option("--keys <N>", "counters that they add to in turn", within(1, keysMax), 1000)
     .option("--seconds <N>", "how long", within(1, secondsMax), 5)
-    .option("--endpoint <URL>", "http://host:port of the server, or quipu://host:port", defaultEndpoint)
+    .addOption(endpointOption("http://host:port of the server, or quipu://host:port"))
     .addOption(outputOption())
     .addHelpText(
       "after",

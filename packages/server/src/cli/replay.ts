@@ -7,8 +7,8 @@ import { countHits } from "../access-log/count-hits.ts";
 import { FileProgress, readHits } from "../access-log/file.ts";
 import { type HitField, hitFields } from "../access-log/parser.ts";
 import { counterKey, Tally } from "../access-log/tally.ts";
-import { connectTo, defaultEndpoint } from "./endpoint.ts";
-import { outputOption, type OutputForm, printResult } from "./output.ts";
+import { connectTo } from "./endpoint.ts";
+import { endpointOption, outputOption, type OutputForm, printResult } from "./output.ts";
 import { Progress } from "./terminal/progress.ts";
 import { formatCount, formatTable } from "./terminal/table.ts";
 
@@ -34,9 +34,9 @@ export function replayCommand(): Command {
     .description("count a web server's access log (Common or Combined Log Format)")
     .argument("<FILE>", "the log")
     .addOption(new Option("--field <FIELD>", "what of each hit to count").choices(hitFields).default("path"))
-    .option("--prefix <TEXT>", "begins every counter's key, which is PREFIX FIELD : VALUE", "hits:")
+    .option("--prefix <TEXT>", "what every key begins with, as in hits:path:/index.html", "hits:")
     .option("--top <N>", "how many of the largest to show", parseCount, 10)
-    .option("--endpoint <URL>", "http://host:port of the server, or quipu://host:port", defaultEndpoint)
+    .addOption(endpointOption("http://host:port of the server, or quipu://host:port"))
     .addOption(outputOption())
     .addHelpText(
       "after",

@@ -1,14 +1,14 @@
 /** `quipu status`: what a server says about itself. */
 import { Command } from "commander";
 import type { NodeStatus } from "../node-status.ts";
-import { defaultEndpoint, fetchStatus } from "./endpoint.ts";
-import { outputOption, type OutputForm, printResult } from "./output.ts";
+import { fetchStatus } from "./endpoint.ts";
+import { endpointOption, outputOption, type OutputForm, printResult } from "./output.ts";
 import { formatCount, formatPairs } from "./terminal/table.ts";
 
 export function statusCommand(): Command {
   return new Command("status")
     .description("show what a server says about itself")
-    .option("--endpoint <URL>", "the server's HTTP address", defaultEndpoint)
+    .addOption(endpointOption("the server's HTTP address"))
     .addOption(outputOption())
     .addHelpText(
       "after",
