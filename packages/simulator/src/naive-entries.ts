@@ -3,6 +3,9 @@
  * of the log. Shares no code with @quipu/counters.
  */
 
+import { keySlot } from "@quipu/routing";
+import { bytesOf } from "./text.ts";
+
 /** An integer, or text that is none. */
 export type NaiveValue = bigint | string;
 
@@ -24,6 +27,13 @@ interface Version extends Place {
 }
 
 export class NaiveEntries {
+  /** Where the operation under way stands: what it changes gets this version. */
+  index = 0;
+  /** Text form, `lsn-index`. */
+  readonly #changed = new Map<string, string>();
+  /** The last removal by slot: the version of every absent key there. */
+  readonly #removed = new Map<number, string>();
+  #flushed = "0-0";
   readonly #live = new Map<string, NaiveEntry>();
   readonly #versions = new Map<string, Version[]>();
   #place: Place = { lsn: 0, step: 0 };
@@ -48,7 +58,22 @@ export class NaiveEntries {
     return [...this.#live.keys()];
   }
 
+  /** The version of the key as `lsn-index`; of an absent one, its slot's last removal. */
+  version(key: string): string {
+    if (this.#live.has(key)) return this.#changed.get(key) ?? "0-0";
+    return this.#removed.get(slotOf(key)) ?? this.#flushed;
+  }
+
+  /** A flush counts as a removal in every slot. */
+  flushed(): void {
+    this.#removed.clear();
+    this.#flushed = `${this.#place.lsn}-${this.index}`;
+  }
+
   set(key: string, entry: NaiveEntry | undefined): void {
+    const version = `${this.#place.lsn}-${this.index}`;
+    if (entry === undefined) this.#removed.set(slotOf(key), version);
+    else this.#changed.set(key, version);
     if (entry === undefined) this.#live.delete(key);
     else this.#live.set(key, entry);
     let versions = this.#versions.get(key);
@@ -71,6 +96,10 @@ export class NaiveEntries {
     const versions = this.#versions.get(key) ?? [];
     return versions.filter((version) => version.lsn === lsn && version.step > afterStep).map((version) => version.step);
   }
+}
+
+function slotOf(key: string): number {
+  return keySlot(bytesOf(key.slice(key.indexOf("/") + 1)));
 }
 
 const integerText = /^(?:0|-?[1-9][0-9]{0,18})$/;

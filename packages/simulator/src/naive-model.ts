@@ -2,10 +2,10 @@
  * The naive model: what a log of records means, told a second time: record ids, log time, expiry, sessions,
  * idempotency, one reply per command. Its replies are what clients must have got (DESIGN §4.4, §4.5).
  */
-import type { Command, OnceCommand, Operation, SessionCommand, TransactionCommand } from "@quipu/counters";
+import type { Command, OnceCommand, Operation, SessionCommand, TransactionCommand, Watch } from "@quipu/counters";
 import { keySlot } from "@quipu/routing";
 import { NaiveEntries } from "./naive-entries.ts";
-import { applyNaively } from "./naive-operations.ts";
+import { applyNaively, entryKey, versionText } from "./naive-operations.ts";
 import { commandText, textOf } from "./text.ts";
 
 export interface NaiveHeader {
@@ -36,6 +36,8 @@ export class NaiveModel {
   #logTimeMs = 0;
   #lsn = 0;
   #step = 0;
+  /** Operations of the record before the present command: indexes do not depend on outcomes. */
+  #index = 0;
 
   get logTimeMs(): number {
     return this.#logTimeMs;
@@ -47,6 +49,8 @@ export class NaiveModel {
     this.#logTimeMs = Math.max(this.#logTimeMs, header.stampMs);
     this.#lsn = lsn;
     this.#step = 0;
+    this.#index = 0;
+    this.entries.index = 0;
     this.entries.place = { lsn, step: 0 };
     for (const key of this.entries.keys()) {
       const due = this.entries.get(key)?.expiresAtMs;
@@ -60,6 +64,12 @@ export class NaiveModel {
   apply(command: Command): string {
     this.#step += 1;
     this.entries.place = { lsn: this.#lsn, step: this.#step };
+    const reply = this.#reply(command);
+    this.#index += operationsIn(command);
+    return reply;
+  }
+
+  #reply(command: Command): string {
     switch (command.type) {
       case "once":
         return this.#once(command);
@@ -80,9 +90,19 @@ export class NaiveModel {
   }
 
   #plain(command: Operation | TransactionCommand): string {
-    if (command.type !== "transaction") return applyNaively(this.entries, command, this.#logTimeMs);
-    const outcomes = command.operations.map((operation) => applyNaively(this.entries, operation, this.#logTimeMs));
-    return `[${outcomes.join(",")}]`;
+    if (command.type !== "transaction") return this.#operation(command, 1);
+    const isChanged = ({ database, key, version }: Watch): boolean =>
+      this.entries.version(entryKey(database, key)) !== versionText(version);
+    return command.watches.some(isChanged) ? "nil" : this.#operations(command.operations);
+  }
+
+  #operations(operations: readonly Operation[]): string {
+    return `[${operations.map((operation, i) => this.#operation(operation, i + 1)).join(",")}]`;
+  }
+
+  #operation(operation: Operation, ordinal: number): string {
+    this.entries.index = this.#index + ordinal;
+    return applyNaively(this.entries, operation, this.#logTimeMs);
   }
 
   #once(command: OnceCommand): string {
@@ -99,7 +119,6 @@ export class NaiveModel {
     return reply;
   }
 
-  /** The position of a fresh reply is `@`: which index it has is the machine's affair. */
   #session(command: SessionCommand): string {
     if (command.expiresAtMs <= this.#logTimeMs) return "e:SESSION_EXPIRED";
     if (command.expiresAtMs > this.#logTimeMs + sessionLifetimeMaxMs) return "e:INVALID_ARGUMENT";
@@ -109,8 +128,7 @@ export class NaiveModel {
     if (command.number < session.lowestOpen) return "e:SESSION_NUMBER_USED";
     const known = session.replies.get(command.number);
     if (known !== undefined) return known.replace("#", "i:1");
-    const outcomes = command.operations.map((operation) => applyNaively(this.entries, operation, this.#logTimeMs));
-    const reply = `[b:${this.#lsn}-@,#,[${outcomes.join(",")}]]`;
+    const reply = `[b:${this.#lsn}-${this.#index + 1},#,${this.#operations(command.operations)}]`;
     session.replies.set(command.number, reply);
     session.lowestOpen = Math.max(session.lowestOpen, command.lowestOpen);
     for (const number of session.replies.keys()) if (number < session.lowestOpen) session.replies.delete(number);
@@ -125,7 +143,7 @@ function keysOf(command: Operation | TransactionCommand): readonly Uint8Array[] 
   return "pairs" in command ? command.pairs.map((pair) => pair.key) : [];
 }
 
-/** The session position's index, which the naive model does not compute, taken out of a reply. */
-export function withoutIndex(reply: string): string {
-  return reply.replace(/^\[b:(\d+)-\d+,/, "[b:$1-@,");
+function operationsIn(command: Command): number {
+  if (command.type === "once") return operationsIn(command.command);
+  return "operations" in command ? command.operations.length : 1;
 }

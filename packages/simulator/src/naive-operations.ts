@@ -2,7 +2,7 @@
  * What each operation does and answers, told a second time and as simply as possible: the oracle for replies.
  * Covers the operations that the workload makes; for others it has no opinion and the run would say so.
  */
-import type { ExpiryChange, Operation, OutcomeValue } from "@quipu/counters";
+import type { ExpiryChange, Operation, OutcomeValue, Position } from "@quipu/counters";
 import {
   fitsInt64,
   type NaiveEntries,
@@ -22,6 +22,10 @@ const empty: NaiveEntry = { value: 0n, minimum: undefined, maximum: undefined, e
 
 export function entryKey(database: number, key: Uint8Array): string {
   return `${database}/${textOf(key)}`;
+}
+
+export function versionText(position: Position): string {
+  return `${position.lsn}-${position.index}`;
 }
 
 /** The inverse of {@link entryKey}. */
@@ -53,6 +57,12 @@ export function applyNaively(entries: NaiveEntries, operation: Operation, logTim
       return compareAndSet(entries, operation);
     case "flush":
       return flush(entries, operation);
+    case "getAndExpire":
+      return getAndExpire(entries, operation, logTimeMs);
+    case "versionOf":
+      return `b:${entries.version(entryKey(operation.database, operation.key))}`;
+    case "typeOf":
+      return entries.get(entryKey(operation.database, operation.key)) === undefined ? "i:0" : "i:1";
     case "get":
       return valueText(entries.get(entryKey(operation.database, operation.key)));
     case "exists":
@@ -157,6 +167,16 @@ function expire(entries: NaiveEntries, operation: Of<"expire">, logTimeMs: numbe
   return "i:1";
 }
 
+function getAndExpire(entries: NaiveEntries, operation: Of<"getAndExpire">, logTimeMs: number): string {
+  const key = entryKey(operation.database, operation.key);
+  const entry = entries.get(key);
+  if (entry === undefined || operation.expiry.type === "keep") return valueText(entry);
+  const then = expiryAfter(entry, operation.expiry, logTimeMs);
+  const changes = then !== undefined || entry.expiresAtMs !== undefined;
+  if (changes) entries.set(key, then !== undefined && then <= logTimeMs ? undefined : { ...entry, expiresAtMs: then });
+  return valueText(entry);
+}
+
 function persist(entries: NaiveEntries, operation: Of<"persist">): string {
   const key = entryKey(operation.database, operation.key);
   const entry = entries.get(key);
@@ -186,8 +206,12 @@ function compareAndSet(entries: NaiveEntries, operation: Of<"compareAndSet">): s
   const key = entryKey(operation.database, operation.key);
   const entry = entries.get(key);
   const { expected } = operation;
-  if (expected.type === "version") throw new SimulationFailure("threw", "the naive model knows no versions");
-  const matches = expected.type === "absent" ? entry === undefined : entry?.value === BigInt(expected.value);
+  const matches =
+    expected.type === "version"
+      ? entries.version(key) === versionText(expected.version)
+      : expected.type === "absent"
+        ? entry === undefined
+        : entry?.value === BigInt(expected.value);
   if (!matches) return `[i:0,${valueText(entry)}]`;
   const value = BigInt(operation.value);
   const refused = refusal(entry, value);
@@ -200,5 +224,6 @@ function flush(entries: NaiveEntries, operation: Of<"flush">): string {
   for (const key of entries.keys()) {
     if (operation.database === null || key.startsWith(`${operation.database}/`)) entries.set(key, undefined);
   }
+  entries.flushed();
   return "ok";
 }

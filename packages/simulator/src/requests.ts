@@ -131,7 +131,7 @@ export class Requests {
       return this.#repeatable({ ...head, operations: [operation] }, `0/${key}`, session);
     }
     const operations = Array.from({ length: 1 + random.below(4) }, () =>
-      random.chance(1, 5) ? this.#workload.read() : this.#workload.write(),
+      random.chance(1, 5) ? this.#workload.readInside() : this.#workload.write(),
     );
     return this.#repeatable({ ...head, operations }, undefined, session);
   }

@@ -98,7 +98,7 @@ export class Simulation {
     this.#scheduler = new Scheduler(split());
     this.#wall = new WallClock(this.#scheduler);
     this.#history = new History(() => this.#wall.latestStampMs());
-    this.#workload = new Workload(split(), this.#swarm);
+    this.#workload = new Workload(split(), this.#swarm, (key) => this.#history.versionOf(key));
     this.#goesLeft = this.#swarm.goes;
     this.#clients = Array.from({ length: this.#swarm.clients }, (_, i) => this.#makeClient(`c${i}`, split()));
     this.#peer = this.#swarm.peer ? new Peer(split(), this.#workload, this.#ledger) : undefined;

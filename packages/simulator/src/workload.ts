@@ -4,9 +4,9 @@
  * cold), database 1 is flushed now and then.
  */
 import type { Random } from "@quipu/core";
-import type { Command, ExpiryChange, Operation, ReadOperation, WriteOperation } from "@quipu/counters";
+import type { Command, ExpiryChange, Operation, Position, ReadOperation, Watch, WriteOperation } from "@quipu/counters";
 import type { SwarmConfiguration } from "./swarm.ts";
-import { bytesOf } from "./text.ts";
+import { bytesOf, textOf } from "./text.ts";
 
 export const boundedMaximum = 20;
 const boundedKeys = 2;
@@ -18,10 +18,13 @@ const noConditions = { ifNone: false, ifSome: false, ifLater: false, ifEarlier: 
 export class Workload {
   readonly #random: Random;
   readonly #swarm: SwarmConfiguration;
+  readonly #versionOf: (key: string) => Position;
   /** Bounded keys whose bounds some client knows to be set. */
   readonly bounded: Set<string> = new Set();
 
-  constructor(random: Random, swarm: SwarmConfiguration) {
+  /** `versionOf`: of a key in database 0, as a client may have read it just now. */
+  constructor(random: Random, swarm: SwarmConfiguration, versionOf: (key: string) => Position) {
+    this.#versionOf = versionOf;
     this.#random = random;
     this.#swarm = swarm;
   }
@@ -65,7 +68,9 @@ export class Workload {
       case 8:
         return { type: "delete", database, keys: [key, bytesOf(this.#mixedKey())] };
       case 9:
-        return { type: "getAndDelete", database, key };
+        return random.chance(1, 2)
+          ? { type: "getAndDelete", database, key }
+          : { type: "getAndExpire", database, key, expiry: this.#expiry() };
       case 10:
         return { type: "expire", database, key, expiry: { type: "in", ms: this.#ttlMs() }, conditions: noConditions };
       case 11:
@@ -95,9 +100,10 @@ export class Workload {
   /** Several operations in one command: all or nothing. */
   transaction(): Command {
     const operations: Operation[] = Array.from({ length: 1 + this.#random.below(4) }, () =>
-      this.#random.chance(25, 100) ? this.read() : this.write(),
+      this.#random.chance(30, 100) ? this.readInside() : this.write(),
     );
-    return { type: "transaction", watches: [], operations };
+    const watches = this.#random.chance(1, 3) ? [this.#watch()] : [];
+    return { type: "transaction", watches, operations };
   }
 
   read(): ReadOperation {
@@ -110,8 +116,29 @@ export class Workload {
     return { type: "get", database: 0, key: bytesOf(key) };
   }
 
-  ttlMs(): number {
-    return this.#ttlMs();
+  /** A read that is logged with the command around it. */
+  readInside(): ReadOperation {
+    const read = this.read();
+    if (read.type !== "get") return read;
+    const { database, key } = read;
+    switch (this.#random.below(6)) {
+      case 0:
+        return { type: "versionOf", database, key };
+      case 1:
+        return { type: "getMany", database, keys: [key, bytesOf(this.#mixedKey())] };
+      case 2:
+        return { type: "exists", database, keys: [key, key, bytesOf(this.#mixedKey())] };
+      case 3:
+        return { type: "typeOf", database, key };
+      default:
+        return read;
+    }
+  }
+
+  /** On a key that may have changed since it was looked at. */
+  #watch(): Watch {
+    const key = this.#mixedKey();
+    return { database: 0, key: bytesOf(key), version: this.#versionOf(key) };
   }
 
   #mixedKey(): string {
@@ -142,7 +169,6 @@ export class Workload {
   #set(database: number, key: Uint8Array): WriteOperation {
     const random = this.#random;
     const value = random.chance(1, 5) ? `text ${random.below(10)}` : `${random.below(200) - 100}`;
-    const expiries: readonly ExpiryChange[] = [{ type: "clear" }, { type: "keep" }, { type: "in", ms: this.#ttlMs() }];
     return {
       type: "set",
       database,
@@ -150,8 +176,19 @@ export class Workload {
       value: bytesOf(value),
       condition: (["always", "always", "ifAbsent", "ifPresent"] as const)[random.below(4)] ?? "always",
       returnPrevious: random.chance(1, 4),
-      expiry: expiries[random.below(3)] as ExpiryChange,
+      expiry: this.#expiry(),
     };
+  }
+
+  #expiry(): ExpiryChange {
+    switch (this.#random.below(3)) {
+      case 0:
+        return { type: "clear" };
+      case 1:
+        return { type: "keep" };
+      default:
+        return { type: "in", ms: this.#ttlMs() };
+    }
   }
 
   #setMany(database: number): WriteOperation {
@@ -167,7 +204,11 @@ export class Workload {
       type: "compareAndSet",
       database,
       key,
-      expected: random.chance(1, 3) ? { type: "absent" } : { type: "value", value: random.below(4) },
+      expected: random.chance(1, 3)
+        ? { type: "absent" }
+        : random.chance(1, 2)
+          ? { type: "value", value: random.below(4) }
+          : { type: "version", version: this.#versionOf(textOf(key)) },
       value: random.below(4),
     };
   }
