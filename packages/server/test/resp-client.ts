@@ -94,7 +94,8 @@ export class RawClient {
   async #until(isDone: () => boolean): Promise<void> {
     const deadlineMs = performance.now() + waitMsMax;
     while (!isDone()) {
-      if (performance.now() > deadlineMs) throw new Error(`no more came after ${JSON.stringify(this.#text.slice(-200))}`);
+      if (performance.now() > deadlineMs)
+        throw new Error(`no more came after ${JSON.stringify(this.#text.slice(-200))}`);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, 1_000);
         this.#changed = () => {

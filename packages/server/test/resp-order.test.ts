@@ -8,12 +8,24 @@ describe("behind unfinished writes", () => {
     const { client, appends } = await openTestDoor();
     const caller = await client();
     appends.hold();
-    caller.lines("INCR a", "GET a", "PING", "INCR a", "MGET a b", "CLIENT GETNAME", "DBSIZE", "GET a", "SET a x", "GET a");
+    caller.lines(
+      "INCR a",
+      "GET a",
+      "PING",
+      "INCR a",
+      "MGET a b",
+      "CLIENT GETNAME",
+      "DBSIZE",
+      "GET a",
+      "SET a x",
+      "GET a",
+    );
     await until(() => appends.waiting > 0);
     await turns(5);
     expect(caller.received).toBe("");
     appends.release();
-    const expected = ":1\r\n$1\r\n1\r\n+PONG\r\n:2\r\n*2\r\n$1\r\n2\r\n$-1\r\n$-1\r\n:1\r\n$1\r\n2\r\n+OK\r\n$1\r\nx\r\n";
+    const expected =
+      ":1\r\n$1\r\n1\r\n+PONG\r\n:2\r\n*2\r\n$1\r\n2\r\n$-1\r\n$-1\r\n:1\r\n$1\r\n2\r\n+OK\r\n$1\r\nx\r\n";
     expect(await caller.take(expected)).toBe(expected);
   });
 

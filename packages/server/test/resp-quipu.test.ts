@@ -42,7 +42,7 @@ describe("Q.ONCE", () => {
 
   test("EXEC names the open MULTI", async () => {
     const caller = await connected();
-    for (const _ of [1, 2]) {
+    for (let attempt = 1; attempt <= 2; attempt++) {
       caller.lines("MULTI", "INCR a", "PING", "GET a", "Q.ONCE k EXEC");
       const expected = "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n:1\r\n+PONG\r\n$1\r\n1\r\n";
       expect(await caller.take(expected)).toBe(expected);
@@ -169,7 +169,17 @@ describe("authentication", () => {
     const { client } = await openTestDoor({}, { tokens: ["secret"] });
     const caller = await client();
     const refused = "-NOAUTH Authentication required.\r\n";
-    caller.lines("INCR a", "GET a", "PING", "Q.BATCH x 1 1 GET a", "MULTI", "HELLO 3", "AUTH wrong", "AUTH secret", "INCR a");
+    caller.lines(
+      "INCR a",
+      "GET a",
+      "PING",
+      "Q.BATCH x 1 1 GET a",
+      "MULTI",
+      "HELLO 3",
+      "AUTH wrong",
+      "AUTH secret",
+      "INCR a",
+    );
     const expected =
       refused.repeat(5) +
       "-NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> " +
@@ -200,9 +210,39 @@ describe("CLIENT", () => {
 
   test("REPLY OFF and SKIP drop replies of every kind, and effects stay", async () => {
     const caller = await connected();
-    caller.lines("CLIENT REPLY SKIP", "INCR a", "INCR a", "CLIENT REPLY OFF", "INCR a", "GET a", "PING", "WATCH a", "FOO");
+    caller.lines(
+      "CLIENT REPLY SKIP",
+      "INCR a",
+      "INCR a",
+      "CLIENT REPLY OFF",
+      "INCR a",
+      "GET a",
+      "PING",
+      "WATCH a",
+      "FOO",
+    );
     caller.lines("MULTI", "INCR a", "EXEC", "CLIENT REPLY ON", "GET a");
     expect(await caller.take(":2\r\n+OK\r\n$1\r\n4\r\n")).toBe(":2\r\n+OK\r\n$1\r\n4\r\n");
+  });
+});
+
+describe("the command table", () => {
+  const promised =
+    "ping echo hello auth quit reset select info time command command|count command|docs command|info command|list " +
+    "command|getkeys config|get config|set config|resetstat client|id client|info client|list client|getname " +
+    "client|setname client|setinfo client|no-evict client|reply client|kill dbsize flushdb flushall wait get set setnx " +
+    "setex psetex getset getdel getex mget mset msetnx incr decr incrby decrby incrbyfloat increx del unlink exists " +
+    "type touch expire pexpire expireat pexpireat ttl pttl expiretime pexpiretime persist keys scan randomkey multi " +
+    "exec discard watch unwatch q.bound q.once q.readmode q.session q.batch";
+
+  test("has what is promised, and COMMAND, INFO and DOCS describe all of it", async () => {
+    const caller = await connected();
+    const list = await caller.ask("COMMAND LIST");
+    for (const name of promised.split(" ")) expect(list).toContain(`\r\n${name}\r\n`);
+    const count = (await caller.ask("COMMAND COUNT")).slice(1, -2);
+    expect(await caller.ask("COMMAND")).toMatch(new RegExp(`^\\*${count}\r\n\\*10\r\n`));
+    expect(await caller.ask("COMMAND INFO")).toMatch(new RegExp(`^\\*${count}\r\n`));
+    expect(await caller.ask("COMMAND DOCS")).toMatch(new RegExp(`^\\*${2 * Number(count)}\r\n`));
   });
 });
 
@@ -222,9 +262,23 @@ describe("INFO", () => {
     const caller = await connected();
     await caller.ask("SET a 1 EX 100");
     const text = await caller.ask("INFO");
-    for (const line of ["# Server", "redis_version:7.0.15", "quipu_version:0.1.0", "# Clients", "connected_clients:1",
-      "# Memory", "# Persistence", "loading:0", "# Stats", "# Replication", "role:master", "# Cluster",
-      "cluster_enabled:0", "# Keyspace", "db0:keys=1,expires=1,avg_ttl=0"]) {
+    for (const line of [
+      "# Server",
+      "redis_version:7.0.15",
+      "quipu_version:0.1.0",
+      "# Clients",
+      "connected_clients:1",
+      "# Memory",
+      "# Persistence",
+      "loading:0",
+      "# Stats",
+      "# Replication",
+      "role:master",
+      "# Cluster",
+      "cluster_enabled:0",
+      "# Keyspace",
+      "db0:keys=1,expires=1,avg_ttl=0",
+    ]) {
       expect(text).toContain(`${line}\r\n`);
     }
     expect(await caller.ask("INFO keyspace")).toBe("$44\r\n# Keyspace\r\ndb0:keys=1,expires=1,avg_ttl=0\r\n\r\n");

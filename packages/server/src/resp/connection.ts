@@ -342,7 +342,8 @@ export class Connection implements RespConnection, Caller {
     for (;;) {
       if (this.#isClosing || this.#isDestroyed) break;
       if (this.#writer.length > outputPauseBytes) this.#send();
-      if (this.#isOutputFull || this.pendingOrdered + this.pendingReads >= pendingCommandsMax) return this.#count(commands, false);
+      if (this.#isOutputFull || this.pendingOrdered + this.pendingReads >= pendingCommandsMax)
+        return this.#count(commands, false);
       if (!this.#isHeld) {
         const event = parser.next();
         if (event === "more") {
@@ -405,7 +406,12 @@ export class Connection implements RespConnection, Caller {
           }
           break;
         case hotOnce:
-          if (parser.argumentCount === 4 && isIncr(parser, bytes, 2) && hasShortKey(parser, 1) && hasShortKey(parser, 3)) {
+          if (
+            parser.argumentCount === 4 &&
+            isIncr(parser, bytes, 2) &&
+            hasShortKey(parser, 1) &&
+            hasShortKey(parser, 3)
+          ) {
             return this.#onceIncr(bytes);
           }
           break;

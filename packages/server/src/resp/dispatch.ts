@@ -23,7 +23,11 @@ export function dispatch(connection: RespConnection, args: CommandArguments): bo
   }
 }
 
-function check(connection: RespConnection, found: ReturnType<typeof findCommand>, args: CommandArguments): CommandEntry {
+function check(
+  connection: RespConnection,
+  found: ReturnType<typeof findCommand>,
+  args: CommandArguments,
+): CommandEntry {
   const { entry, container } = found;
   if (entry === undefined) {
     throw new Refusal(
@@ -76,7 +80,9 @@ function enqueue(connection: RespConnection, entry: CommandEntry, args: CommandA
   const { transaction } = connection;
   const { queuedCommandsMax, queuedBytesMax } = connection.door.limits;
   if (transaction.queued.length >= queuedCommandsMax || transaction.queuedBytes + bytesOf(args) > queuedBytesMax) {
-    throw new Refusal(`OVERLOADED a transaction holds at most ${queuedCommandsMax} commands and ${queuedBytesMax} bytes`);
+    throw new Refusal(
+      `OVERLOADED a transaction holds at most ${queuedCommandsMax} commands and ${queuedBytesMax} bytes`,
+    );
   }
   if (!transaction.isBroken) transaction.queue(entry, args);
   connection.replyLocally((reply) => reply.simpleString("QUEUED"));

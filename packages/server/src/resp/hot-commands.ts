@@ -27,28 +27,26 @@ const letterB = 98;
 const dot = 46;
 
 function pack(word: string): number {
-  return (
-    (word.charCodeAt(0) << 24) | (word.charCodeAt(1) << 16) | (word.charCodeAt(2) << 8) | word.charCodeAt(3)
-  );
+  return (word.charCodeAt(0) << 24) | (word.charCodeAt(1) << 16) | (word.charCodeAt(2) << 8) | word.charCodeAt(3);
 }
 
 /** Four letters from `at`, lower case. */
 function four(bytes: Uint8Array, at: number): number {
   return (
-    (((bytes[at] as number) << 24) |
-      ((bytes[at + 1] as number) << 16) |
-      ((bytes[at + 2] as number) << 8) |
-      (bytes[at + 3] as number)) |
+    ((bytes[at] as number) << 24) |
+    ((bytes[at + 1] as number) << 16) |
+    ((bytes[at + 2] as number) << 8) |
+    (bytes[at + 3] as number) |
     lowerCase
   );
 }
 
 function three(bytes: Uint8Array, at: number): number {
-  return (((bytes[at] as number) << 16) | ((bytes[at + 1] as number) << 8) | (bytes[at + 2] as number)) | lowerCase;
+  return ((bytes[at] as number) << 16) | ((bytes[at + 1] as number) << 8) | (bytes[at + 2] as number) | lowerCase;
 }
 
 function two(bytes: Uint8Array, at: number): number {
-  return (((bytes[at] as number) << 8) | (bytes[at + 1] as number)) | lowerCase;
+  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number) | lowerCase;
 }
 
 function isQDot(bytes: Uint8Array, at: number): boolean {

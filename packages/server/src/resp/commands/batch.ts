@@ -13,7 +13,14 @@ import type { CommandEntry } from "../command.ts";
 import type { ReplyContext, RespConnection } from "../connection-face.ts";
 import { batchOperationsMax, keyBytesMax, valueBytesMax } from "../limits.ts";
 import { failureText, notAnIntegerText, Refusal, wrongArity } from "../refusal.ts";
-import { formatBulk, formatByContext, formatInteger, formatStatus, type ReplyFormat, writeOutcome } from "../reply-format.ts";
+import {
+  formatBulk,
+  formatByContext,
+  formatInteger,
+  formatStatus,
+  type ReplyFormat,
+  writeOutcome,
+} from "../reply-format.ts";
 import { expiryOfSessionId } from "../session-id.ts";
 
 const tilde = 126;
@@ -56,7 +63,7 @@ interface DecodedBatch {
 function decode(words: Words, database: number): DecodedBatch {
   const operations: Operation[] = [];
   const formats: ReplyFormat[] = [];
-  for (let at = headerWords; at < words.argumentCount; ) {
+  for (let at = headerWords; at < words.argumentCount;) {
     const op = opAt(words, at);
     const wordCount = wordsOf(op);
     if (wordCount === 0 || at + wordCount > words.argumentCount) {
@@ -79,8 +86,7 @@ function opAt(words: Words, index: number): number {
   const { bytes } = words;
   const start = words.argumentStart(index);
   if (words.argumentEnd(index) - start !== 3) return 0;
-  const packed =
-    ((bytes[start] as number) << 16) | ((bytes[start + 1] as number) << 8) | (bytes[start + 2] as number);
+  const packed = ((bytes[start] as number) << 16) | ((bytes[start + 1] as number) << 8) | (bytes[start + 2] as number);
   return packed | 0x20_2020;
 }
 
@@ -98,7 +104,13 @@ function operationAt(op: number, words: Words, at: number, database: number): Op
       return { type: "set", database, key, value, condition: "always", returnPrevious: false, expiry: expiryCleared };
     }
     case opCas:
-      return { type: "compareAndSet", database, key, expected: expectedAt(words, at + 2), value: numberAt(words, at + 3) };
+      return {
+        type: "compareAndSet",
+        database,
+        key,
+        expected: expectedAt(words, at + 2),
+        value: numberAt(words, at + 3),
+      };
     default:
       return { type: "delete", database, keys: [key] };
   }
@@ -186,7 +198,7 @@ class BatchContext implements ReplyContext {
 function keysOf(args: CommandArguments): readonly number[] {
   const indexes: number[] = [];
   const decoder = new TextDecoder("latin1");
-  for (let at = headerWords; at < args.length; ) {
+  for (let at = headerWords; at < args.length;) {
     const words = wordsOf(pack(decoder.decode(args[at]).toLowerCase().padEnd(3)));
     if (words === 0) break;
     indexes.push(at + 1);

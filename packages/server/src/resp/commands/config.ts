@@ -52,9 +52,7 @@ function set({ door }: RespConnection, args: CommandArguments, reply: RespWriter
       throw new Refusal(`ERR Unknown option or number of arguments for CONFIG SET - '${name}'`);
     }
     if (value !== textAt(args, index + 1)) {
-      throw new Refusal(
-        `ERR CONFIG SET failed (possibly related to argument '${name}') - can't set immutable config`,
-      );
+      throw new Refusal(`ERR CONFIG SET failed (possibly related to argument '${name}') - can't set immutable config`);
     }
   }
   reply.simpleString("OK");

@@ -47,7 +47,7 @@ function hello(connection: RespConnection, args: CommandArguments, reply: RespWr
   }
   let credentials: readonly [user: string, token: string] | undefined;
   let name: string | undefined;
-  for (let index = 2; index < args.length; ) {
+  for (let index = 2; index < args.length;) {
     const option = keywordAt(args, index);
     if (option === "AUTH" && index + 2 < args.length) {
       credentials = [textAt(args, index + 1), textAt(args, index + 2)];
