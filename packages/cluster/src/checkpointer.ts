@@ -131,13 +131,16 @@ export class Checkpointer {
     const batch = this.#mutation === "position-not-atomic-with-state" ? this.#tornBatch() : this.#store.batch();
     const frozen = this.#machine.freezeChanges();
     const position = frozen.position;
+    let written = false;
     try {
       await this.#fill(frozen, batch);
       if (this.#mutation === "trim-before-store-sync") await this.#log.trim(position);
       // Synced before the log is cut: the store is then the only place that holds what was cut.
       await batch.write({ sync: true });
+      written = true;
     } finally {
-      frozen.release();
+      // What a failed write may have lost counts as changed still.
+      frozen.release(written);
     }
     this.#checkpointedUpTo = position;
     this.#checkpoints += 1;
