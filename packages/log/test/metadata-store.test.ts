@@ -68,13 +68,15 @@ describe("metadata store: file, on a disk that fails", () => {
 
   test("a full disk refuses definitely and changes nothing; a failed sync ends the store", async () => {
     const disk = makeDisk();
-    const store = await fileMetadataStore(disk, ".");
+    const fatal: unknown[] = [];
+    const store = await fileMetadataStore(disk, ".", (error) => fatal.push(error));
     await store.compareAndSet("key", 0, bytes("old"));
     disk.fault = ({ type }) => (type === "write" ? { type: "error", code: "ENOSPC" } : undefined);
     await expect(store.compareAndSet("key", 1, bytes("new"))).rejects.toMatchObject({ code: "DISK_FULL" });
     expect(await store.get("key")).toEqual({ version: 1, value: bytes("old") });
     disk.fault = ({ type }) => (type === "sync" ? { type: "error", code: "EIO" } : undefined);
     await expect(store.compareAndSet("key", 1, bytes("new"))).rejects.toMatchObject({ code: "DISK_FAILED" });
+    expect(fatal).toHaveLength(1); // The owner is told: without the store a sealed log has no successor.
     disk.fault = undefined;
     await expect(store.get("key")).rejects.toMatchObject({ code: "DISK_FAILED" });
     expect(await (await fileMetadataStore(disk.crash(), ".")).get("key")).toEqual({ version: 1, value: bytes("old") });

@@ -34,7 +34,7 @@ export async function openNodeLog(options: NodeLogOptions): Promise<NodeLog> {
   await disk.makeDirectory(metadataDirectory);
   // The names of all directories made so far (the store's too) are durable before anything in them counts.
   await disk.syncDirectory(".");
-  const metadata = await fileMetadataStore(disk, metadataDirectory);
+  const metadata = await fileMetadataStore(disk, metadataDirectory, options.onFatal);
   closers.add("the metadata store", () => metadata.close?.());
   const wal = await WriteAheadLog.open({
     disk,

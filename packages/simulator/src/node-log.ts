@@ -50,7 +50,7 @@ export async function openNodeLog(options: NodeLogOptions): Promise<NodeLog> {
     onFatal,
     ...(mutation === undefined ? {} : { mutation }),
   });
-  const metadata = await fileMetadataStore(disk, dataDirectory);
+  const metadata = await fileMetadataStore(disk, dataDirectory, onFatal);
   const log = await openVirtualLog({
     metadata,
     key: "chain",

@@ -26,12 +26,20 @@ class FileMetadataStore implements MetadataStore {
   readonly #disk: Disk;
   readonly #directory: string;
   readonly #path: string;
+  readonly #onFatal: (error: unknown) => void;
   #registers: ReadonlyMap<string, Register>;
   /** Changes go one after another: each replaces the whole file. */
   #queue: Promise<unknown> = Promise.resolve();
   #failed: QuipuError | undefined;
 
-  constructor(disk: Disk, directory: string, path: string, registers: ReadonlyMap<string, Register>) {
+  constructor(
+    disk: Disk,
+    directory: string,
+    path: string,
+    registers: ReadonlyMap<string, Register>,
+    onFatal: (error: unknown) => void,
+  ) {
+    this.#onFatal = onFatal;
     this.#disk = disk;
     this.#directory = directory;
     this.#path = path;
@@ -87,15 +95,27 @@ class FileMetadataStore implements MetadataStore {
       this.#failed = new QuipuError("DISK_FAILED", `could not replace ${this.#path}: ${String(error)}`, {
         cause: error,
       });
+      this.#onFatal(this.#failed);
       throw this.#failed;
     }
   }
 }
 
-/** Opens `name` in `directory`, which exists. Rejects with LOG_CORRUPT where its checksum does not match. */
-export async function fileMetadataStore(disk: Disk, directory: string, name = "metadata"): Promise<MetadataStore> {
-  const path = `${directory}/${name}`;
-  return new FileMetadataStore(disk, directory, path, await load(disk, path));
+/** Its name in the directory. */
+const fileName = "metadata";
+
+/**
+ * Opens the file in `directory`, which exists. Rejects with LOG_CORRUPT where its checksum does not match. `onFatal`
+ * is called when a replacement failed half-way: a chain that cannot change any more may leave the log sealed for good,
+ * so production ends the process, and the next start reads what is there.
+ */
+export async function fileMetadataStore(
+  disk: Disk,
+  directory: string,
+  onFatal: (error: unknown) => void = () => undefined,
+): Promise<MetadataStore> {
+  const path = `${directory}/${fileName}`;
+  return new FileMetadataStore(disk, directory, path, await load(disk, path), onFatal);
 }
 
 async function load(disk: Disk, path: string): Promise<ReadonlyMap<string, Register>> {
