@@ -38,19 +38,19 @@ interface Totals {
   records: number;
 }
 
-const { values: flags } = parseArgs({
-  options: {
-    seed: { type: "string" },
-    seeds: { type: "string" },
-    from: { type: "string" },
-    seconds: { type: "string" },
-    trace: { type: "boolean", default: false },
-    swarm: { type: "boolean", default: false },
-    mutations: { type: "boolean", default: false },
-    only: { type: "string" },
-    help: { type: "boolean", default: false },
-  },
-});
+const options = {
+  seed: { type: "string" },
+  seeds: { type: "string" },
+  from: { type: "string" },
+  seconds: { type: "string" },
+  trace: { type: "boolean", default: false },
+  swarm: { type: "boolean", default: false },
+  mutations: { type: "boolean", default: false },
+  only: { type: "string" },
+  help: { type: "boolean", default: false },
+} as const;
+
+const flags = parseFlags();
 
 let presentSeed = 0;
 // A promise that the code under test left without a handler is a bug of this seed.
@@ -60,12 +60,23 @@ process.on("unhandledRejection", (error: unknown) => {
   process.exit(1);
 });
 
+function parseFlags(): ReturnType<typeof parseArgs<{ options: typeof options }>>["values"] {
+  try {
+    return parseArgs({ options }).values;
+  } catch (error) {
+    return misused(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function misused(what: string): never {
+  console.error(`${what}\n\n${help}`);
+  process.exit(2);
+}
+
 function wholeNumber(name: string, text: string): number {
   const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) {
-    console.error(`--${name} takes a whole number, not ${text}\n\n${help}`);
-    process.exit(2);
-  }
+  if (text === "" || !Number.isSafeInteger(value) || value < 0)
+    misused(`--${name} takes a whole number, not "${text}"`);
   return value;
 }
 
