@@ -33,6 +33,9 @@ export interface ReplicaOptions {
 /** Batches kept for reuse: those in flight, one open, a few that were full. */
 const spareBatchesMax = 8;
 
+/** A full disk is not asked again at once. */
+const refusedTickDelayMs = 1_000;
+
 export class Replica implements ReplicaDoor {
   readonly machine: CounterMachine;
   readonly #log: VirtualLog;
@@ -78,7 +81,11 @@ export class Replica implements ReplicaDoor {
     this.#onFatal = options.onFatal;
     this.#logClock = new LogClock(options.clock, options.machine.logTimeMs);
     const hooks = {
-      refused: (batch: Batch, error: QuipuError): void => this.#refuse(batch, error),
+      refused: (batch: Batch, error: QuipuError): void => {
+        this.#refuse(batch, error);
+        // It may have been a tick, and nothing else may come that would schedule the next.
+        this.#scheduleTick(refusedTickDelayMs);
+      },
       ready: (): void => this.#closeBatches(),
     };
     const { log, clock, identity, mutation } = options;
@@ -404,7 +411,7 @@ export class Replica implements ReplicaDoor {
   // Log time
 
   /** If something falls due and nothing is appended, an empty record carries the time (DESIGN §4.4). */
-  #scheduleTick(): void {
+  #scheduleTick(delayMinMs: number = 1): void {
     const dueMs = this.machine.nextDueMs;
     if (dueMs === this.#tickDueMs || this.#stopped || !this.#ticks) return;
     this.#cancelTick?.();
@@ -412,7 +419,7 @@ export class Replica implements ReplicaDoor {
     this.#tickDueMs = dueMs;
     if (dueMs === Number.POSITIVE_INFINITY) return;
     // Long waits are cut: the clock may be followed forward meanwhile.
-    const delayMs = Math.min(Math.max(dueMs - this.#logClock.nowMs(), 1), 60_000);
+    const delayMs = Math.min(Math.max(dueMs - this.#logClock.nowMs(), delayMinMs), 60_000);
     this.#cancelTick = this.#clock.setTimer(delayMs, () => this.#tick());
   }
 

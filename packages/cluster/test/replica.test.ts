@@ -331,6 +331,32 @@ test("what is due is removed by a tick, though nobody writes", async () => {
   expect(machine.read(get("a"))).toEqual({ type: "nil" });
 });
 
+test("a tick that the log refuses is tried again, though nobody writes", async () => {
+  const { replica, clock, machine, log } = await world();
+  const expiry = { type: "in", ms: 500 } as const;
+  const set: Command = {
+    type: "set",
+    database: 0,
+    key: text("a"),
+    value: text("5"),
+    condition: "always",
+    returnPrevious: false,
+    expiry,
+  };
+  replica.write(new RecordingCaller(), 1, set);
+  await clock.settle();
+  log.automatic = false;
+  clock.advance(600);
+  await clock.settle();
+  log.settle("refused");
+  await clock.settle();
+  expect(machine.read(get("a"))).toEqual({ type: "integer", value: 5 });
+  log.automatic = true;
+  clock.advance(2_000);
+  await clock.settle();
+  expect(machine.read(get("a"))).toEqual({ type: "nil" });
+});
+
 test("drain answers everything submitted before it", async () => {
   const { replica, clock, add } = await world();
   const caller = new RecordingCaller();
