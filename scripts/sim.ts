@@ -13,6 +13,7 @@ import {
   runMutation,
   Simulation,
   type SimulationResult,
+  type SwarmConfiguration,
   Trace,
 } from "@quipu/simulator";
 
@@ -21,6 +22,7 @@ const help = `Usage:
   npm run sim -- --seeds N [--from SEED]     N runs, from SEED on (default 1)
   npm run sim:swarm -- --seconds S [--from SEED]
                                              as many runs as fit, from a random seed unless told
+        … --set '{"peer": true, …}'          fixes swarm settings instead of drawing them
   npm run sim -- --mutations [--only NAME]   deliberate bugs: which seed and which check catches each
 Exit code 1 if a run failed, or a mutation survived.`;
 
@@ -47,10 +49,12 @@ const options = {
   swarm: { type: "boolean", default: false },
   mutations: { type: "boolean", default: false },
   only: { type: "string" },
+  set: { type: "string", default: "{}" },
   help: { type: "boolean", default: false },
 } as const;
 
 const flags = parseFlags();
+const swarm = parseSettings(flags.set ?? "{}");
 
 let presentSeed = 0;
 // A promise that the code under test left without a handler is a bug of this seed.
@@ -65,6 +69,14 @@ function parseFlags(): ReturnType<typeof parseArgs<{ options: typeof options }>>
     return parseArgs({ options }).values;
   } catch (error) {
     return misused(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function parseSettings(text: string): Partial<SwarmConfiguration> {
+  try {
+    return JSON.parse(text) as Partial<SwarmConfiguration>;
+  } catch {
+    return misused(`--set takes a JSON object, not ${text}`);
   }
 }
 
@@ -89,7 +101,8 @@ function commit(): string {
 }
 
 function report(seed: number): void {
-  console.error(`  commit ${commit()}\n  replay: npm run sim -- --seed ${seed} --trace`);
+  const settings = Object.keys(swarm).length > 0 ? ` --set '${JSON.stringify(swarm)}'` : "";
+  console.error(`  commit ${commit()}\n  replay: npm run sim -- --seed ${seed} --trace${settings}`);
 }
 
 async function run(
@@ -99,7 +112,7 @@ async function run(
   trace: Trace = new Trace(),
 ): Promise<SimulationResult> {
   presentSeed = seed;
-  const result = await new Simulation({ seed, coverage, trace }).run();
+  const result = await new Simulation({ seed, coverage, trace, swarm }).run();
   totals.runs += 1;
   totals.virtualMs += result.virtualMs;
   totals.events += result.events;

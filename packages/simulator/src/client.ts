@@ -291,7 +291,8 @@ export class SimulatedClient {
     const pending = this.#take(tag);
     const { kind, text, tally, repeatable, operation, sinceLsn, boundKey } = pending;
     const { door } = this.#caller;
-    const lsn = door.deliveringLsn;
+    // 0: nothing was delivered in this life yet (its announcement was refused).
+    const lsn = door.deliveringLsn === 0 ? door.machine.appliedLsn : door.deliveringLsn;
     trace.add(`  ${name} #${tag} ${text} -> ${reply} @${kind === "write" ? lsn : door.machine.appliedLsn}`);
     if (kind === "write") {
       this.#checker.write(lsn, text, reply);

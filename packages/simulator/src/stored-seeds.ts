@@ -1,9 +1,14 @@
-/** Stored seeds: one line each, `seed name`, of runs that once found a bug or that cover something by name. */
+/**
+ * Stored seeds: one line each, `seed name {settings}`, of runs that find a bug or cover something by name. Settings fix
+ * part of the swarm configuration, as JSON; they may be left out.
+ */
 import { invariant } from "@quipu/core";
+import type { SwarmConfiguration } from "./swarm.ts";
 
 export interface StoredSeed {
   readonly seed: number;
   readonly name: string;
+  readonly swarm: Partial<SwarmConfiguration>;
 }
 
 /** Lines that are empty or begin with # are comments. */
@@ -13,9 +18,9 @@ export function parseStoredSeeds(text: string): readonly StoredSeed[] {
     .map((line) => line.trim())
     .filter((line) => line !== "" && !line.startsWith("#"))
     .map((line) => {
-      const [digits = "", ...words] = line.split(/\s+/);
+      const [, digits = "", name = "", settings = "{}"] = /^(\d+)\s+([^{]+?)\s*(\{.*\})?$/.exec(line) ?? [];
       const seed = Number(digits);
-      invariant(Number.isSafeInteger(seed) && words.length > 0, `not a stored seed: ${line}`);
-      return { seed, name: words.join(" ") };
+      invariant(Number.isSafeInteger(seed) && name !== "", `not a stored seed: ${line}`);
+      return { seed, name, swarm: JSON.parse(settings) as Partial<SwarmConfiguration> };
     });
 }

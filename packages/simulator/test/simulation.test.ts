@@ -1,7 +1,7 @@
 /** The simulator over stored and fresh seeds: no check fails, and the same seed is the same run, byte for byte (P10). */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { Coverage, parseStoredSeeds, Simulation, Trace } from "../src/mod.ts";
+import { Coverage, parseStoredSeeds, Simulation, type SwarmConfiguration, Trace } from "../src/mod.ts";
 
 const storedSeeds = parseStoredSeeds(readFileSync(new URL("../testdata/seeds.txt", import.meta.url), "utf8"));
 
@@ -10,15 +10,20 @@ const freshSeedsFirst = 20_001;
 const freshBlocks = 15;
 const seedsPerBlock = 8;
 
-async function expectToHold(seed: number, coverage?: Coverage): Promise<string> {
-  const { failure, traceHash } = await new Simulation({ seed, ...(coverage === undefined ? {} : { coverage }) }).run();
-  expect(failure?.message, `replay: npm run sim -- --seed ${seed} --trace`).toBeUndefined();
+async function expectToHold(
+  seed: number,
+  swarm: Partial<SwarmConfiguration> = {},
+  coverage: Coverage = new Coverage(),
+): Promise<string> {
+  const { failure, traceHash } = await new Simulation({ seed, swarm, coverage }).run();
+  const replay = `npm run sim -- --seed ${seed} --trace --set '${JSON.stringify(swarm)}'`;
+  expect(failure?.message, `replay: ${replay}`).toBeUndefined();
   return traceHash;
 }
 
 describe("stored seeds, twice each", () => {
-  test.each(storedSeeds)("$seed: $name", async ({ seed }) => {
-    expect(await expectToHold(seed)).toBe(await expectToHold(seed));
+  test.each(storedSeeds)("$seed: $name", async ({ seed, swarm }) => {
+    expect(await expectToHold(seed, swarm)).toBe(await expectToHold(seed, swarm));
   });
 });
 
@@ -27,7 +32,7 @@ describe("fresh seeds", () => {
   test.each(Array.from({ length: freshBlocks }, (_, i) => freshSeedsFirst + i * seedsPerBlock))(
     "%i and on",
     async (first) => {
-      for (let seed = first; seed < first + seedsPerBlock; seed++) await expectToHold(seed, coverage);
+      for (let seed = first; seed < first + seedsPerBlock; seed++) await expectToHold(seed, {}, coverage);
     },
   );
 
