@@ -1,5 +1,5 @@
 /** Faults of disk and store, drawn before each operation, as the swarm configuration has them. */
-import type { Random } from "@quipu/core";
+import { DiskError, type Random } from "@quipu/core";
 import { sectorBytes } from "./disk-content.ts";
 import type { DiskFault, DiskOperation } from "./disk.ts";
 import type { SwarmConfiguration } from "./swarm.ts";
@@ -47,8 +47,15 @@ export class Faults {
   }
 
   onStore(operation: string): Error | undefined {
-    if (this.#options.faulty()) this.#maybeCrash(`store ${operation}`);
-    return undefined;
+    const { random, swarm, faulty, met } = this.#options;
+    if (!faulty()) return undefined;
+    this.#maybeCrash(`store ${operation}`);
+    if (operation !== "write" || swarm.storeErrors === 0 || random.below(perTenThousand) >= swarm.storeErrors) {
+      return undefined;
+    }
+    met("EIO on store write");
+    this.failed = true;
+    return new DiskError("EIO", "the state store", "write");
   }
 
   latencyUs(): number {

@@ -2,7 +2,7 @@
  * One run: a seed, a swarm configuration, several lives of a node under load and faults, then healing. In the
  * healed part everything asked must be answered; after each recovery and at the end the books must balance.
  */
-import { InvariantViolation, QuipuError, type Random, SeededRandom } from "@quipu/core";
+import { DiskError, InvariantViolation, QuipuError, type Random, SeededRandom } from "@quipu/core";
 import { Books } from "./books.ts";
 import { SimulatedClient } from "./client.ts";
 import { SimulatedClock, WallClock } from "./clock.ts";
@@ -391,10 +391,14 @@ export class Simulation {
     const life = this.#life;
     if (this.#checkpointing) return;
     this.#checkpointing = true;
-    node.checkpoint().then(
-      () => life.alive && (this.#checkpointing = false),
-      (error: unknown) => life.alive && this.#guard(() => this.#ended(error, "fatal")),
-    );
+    const over = (error?: unknown): void => {
+      if (!life.alive) return;
+      this.#checkpointing = false;
+      // As before an orderly stop: one that failed is given up, and what it had is still to be stored.
+      if (error instanceof DiskError) this.#note(`no checkpoint: ${error.message}`);
+      else if (error !== undefined) this.#guard(() => this.#ended(error, "fatal"));
+    };
+    node.checkpoint().then(() => over(), over);
   }
 
   /** Live: the log goes on in a new loglet. It may be refused (no room) or unknown (the disk failed). */

@@ -57,6 +57,8 @@ export interface SwarmConfiguration {
   readonly deliveryDelayUsMax: number;
   /** Another node writes to the same log. */
   readonly peer: boolean;
+  /** Per 10,000 batches of the state store: the batch fails and changes nothing. */
+  readonly storeErrors: number;
 }
 
 export function drawSwarm(random: Random): SwarmConfiguration {
@@ -101,5 +103,6 @@ export function drawSwarm(random: Random): SwarmConfiguration {
     appendZombie: engineFaults ? sometimes(50, 100, 600) : 0,
     deliveryDelayUsMax: engineFaults ? sometimes(50, 200, 5_000) : 0,
     peer: random.chance(35, 100),
+    storeErrors: sometimes(15, 500, 3_000),
   };
 }
