@@ -4,7 +4,6 @@
  */
 import { DiskError, InvariantViolation, QuipuError, type Random, SeededRandom } from "@quipu/core";
 import { Books } from "./books.ts";
-import { SimulatedClient } from "./client.ts";
 import { SimulatedClock, WallClock } from "./clock.ts";
 import { Coverage, type ProcessState } from "./coverage.ts";
 import { check, SimulationFailure } from "./failure.ts";
@@ -13,13 +12,12 @@ import { History } from "./history.ts";
 import { Host } from "./host.ts";
 import type { SimulatedKeyValueStore } from "./key-value-store.ts";
 import { Ledger } from "./ledger.ts";
+import { Load } from "./load.ts";
 import { type Mutations, SimulatedNode } from "./node.ts";
 import { ObservedLog } from "./observed-log.ts";
-import { Peer } from "./peer.ts";
 import { type ProcessLife, Scheduler } from "./scheduler.ts";
 import { drawSwarm, type SwarmConfiguration } from "./swarm.ts";
 import { Trace } from "./trace.ts";
-import { Workload } from "./workload.ts";
 
 export interface SimulationOptions {
   readonly seed: number;
@@ -69,9 +67,7 @@ export class Simulation {
   readonly #wall: WallClock;
   readonly #history: History;
   readonly #ledger = new Ledger();
-  readonly #workload: Workload;
-  readonly #clients: readonly SimulatedClient[];
-  readonly #peer: Peer | undefined;
+  readonly #load: Load;
   readonly #faults: Faults;
   readonly #host: Host;
   readonly #books: Books;
@@ -80,12 +76,12 @@ export class Simulation {
   #phase: Phase = "chaos";
   #state: ProcessState = "down";
   #lives = 0;
-  #goesLeft: number;
   #healingSinceUs = 0;
   #crashAfterEvent = false;
   /** A checkpoint out of turn is under way. */
   #checkpointing = false;
   #failure: SimulationFailure | undefined;
+
   constructor(options: SimulationOptions) {
     this.#seed = options.seed;
     this.#trace = options.trace ?? new Trace();
@@ -98,10 +94,7 @@ export class Simulation {
     this.#scheduler = new Scheduler(split());
     this.#wall = new WallClock(this.#scheduler);
     this.#history = new History(() => this.#wall.latestStampMs());
-    this.#workload = new Workload(split(), this.#swarm, (key) => this.#history.versionOf(key));
-    this.#goesLeft = this.#swarm.goes;
-    this.#clients = Array.from({ length: this.#swarm.clients }, (_, i) => this.#makeClient(`c${i}`, split()));
-    this.#peer = this.#swarm.peer ? new Peer(split(), this.#workload, this.#ledger) : undefined;
+    this.#load = this.#makeLoad(split);
     this.#faults = new Faults({
       random: split(),
       swarm: this.#swarm,
@@ -145,8 +138,7 @@ export class Simulation {
 
   async #run(): Promise<void> {
     this.#scheduleStart(0);
-    for (const client of this.#clients) this.#scheduleGo(client);
-    if (this.#peer !== undefined) this.#schedulePeer(this.#peer);
+    this.#load.start();
     while (this.#phase !== "done" && this.#failure === undefined) {
       check(this.#scheduler.events < eventsMax, "not-live", () => `${eventsMax} events and no end`);
       check(this.#scheduler.step(), "not-live", () => `nothing more happens in phase ${this.#phase}`);
@@ -156,9 +148,7 @@ export class Simulation {
   }
 
   #afterEvent(): void {
-    for (const client of this.#clients) {
-      check(!client.hasUnflushed, "reply-order", () => "replies were delivered and not flushed");
-    }
+    check(!this.#load.hasUnflushed, "reply-order", () => "replies were delivered and not flushed");
     // Some states are short: there power goes far more often, or it never would.
     const crashEveryEvents = Math.min(this.#swarm.crashEveryEvents, crashEveryEventsMax[this.#state] ?? Infinity);
     if (this.#crashAfterEvent) this.#crash("after an effect");
@@ -284,8 +274,7 @@ export class Simulation {
         this.#scheduler.schedule(afterUs, this.#life, () => this.#phase === "chaos" && this.#stop());
       }
     } else if (this.#phase === "restarting") this.#finish();
-    const server = this.#node as SimulatedNode;
-    if (this.#workload.bounded.size === 0) this.#clients[0]?.bound(server);
+    this.#load.bound(this.#node as SimulatedNode);
   }
 
   #stop(): void {
@@ -337,8 +326,7 @@ export class Simulation {
     this.#life.alive = false;
     this.#node = undefined;
     this.#state = "down";
-    for (const client of this.#clients) client.disconnected();
-    this.#peer?.disconnected();
+    this.#load.disconnected();
     if (this.#phase === "stopping") this.#phase = "restarting";
     this.#scheduleStart(this.#random.below(50_000));
   }
@@ -353,38 +341,34 @@ export class Simulation {
     });
   }
 
-  // Clients
+  // Load
 
-  #makeClient(name: string, random: Random): SimulatedClient {
-    return new SimulatedClient({
-      name,
-      random,
-      workload: this.#workload,
+  #makeLoad(split: () => Random): Load {
+    return new Load({
+      random: this.#random,
+      split,
+      swarm: this.#swarm,
+      scheduler: this.#scheduler,
       history: this.#history,
       ledger: this.#ledger,
       trace: this.#trace,
-      pipelineMax: this.#swarm.pipelineMax,
       guard: (action) => this.#guard(action),
+      wanted: () => (this.#phase === "chaos" ? "new" : this.#phase === "resolving" ? "unresolved" : "none"),
+      node: () => (this.#node?.hasDoor === true && this.#state !== "stopping" ? this.#node : undefined),
+      beforeGo: (node) => this.#disturb(node),
+      afterGo: (node) => {
+        if (!node.isServing || !this.#random.chance(1, 8)) return;
+        this.#guard(() => this.#books.checkState(node.machine));
+      },
     });
   }
 
-  #scheduleGo(client: SimulatedClient): void {
-    this.#scheduler.schedule(this.#random.below(2 * this.#swarm.thinkUs), undefined, () => {
-      if (this.#phase !== "chaos") return;
-      this.#go(client);
-      this.#scheduleGo(client);
-    });
-  }
-
-  #go(client: SimulatedClient): void {
-    const node = this.#node;
-    if (node === undefined || !node.hasDoor || this.#state === "stopping") return;
-    this.#goesLeft -= 1;
-    if (this.#random.below(10_000) < this.#swarm.wallJumps) this.#jump();
-    if (node.isServing && this.#random.below(10_000) < this.#swarm.checkpoints) this.#checkpoint(node);
-    if (node.isServing && this.#random.below(10_000) < this.#swarm.reconfigurations) this.#reconfigure(node);
-    this.#guard(() => client.go(node));
-    if (node.isServing && this.#random.chance(1, 8)) this.#books.checkState(node.machine);
+  /** What happens beside the requests. */
+  #disturb(node: SimulatedNode): void {
+    const happens = (chance: number): boolean => this.#random.below(10_000) < chance;
+    if (happens(this.#swarm.wallJumps)) this.#jump();
+    if (node.isServing && happens(this.#swarm.checkpoints)) this.#checkpoint(node);
+    if (node.isServing && happens(this.#swarm.reconfigurations)) this.#reconfigure(node);
   }
 
   #checkpoint(node: SimulatedNode): void {
@@ -417,21 +401,10 @@ export class Simulation {
     this.#wall.jump(byMs);
   }
 
-  #schedulePeer(peer: Peer): void {
-    this.#scheduler.schedule(this.#random.below(4 * this.#swarm.thinkUs), undefined, () => {
-      if (this.#phase !== "chaos" && this.#phase !== "resolving") return;
-      const node = this.#node;
-      if (node?.isServing === true) {
-        peer.go(node.log, node.door.stampNowMs(), this.#phase !== "chaos", (action) => this.#guard(action));
-      }
-      this.#schedulePeer(peer);
-    });
-  }
-
   // Healing
 
   #maybeEndChaos(): void {
-    if (this.#goesLeft > 0) return;
+    if (!this.#load.isOver) return;
     this.#note("healing");
     this.#phase = "resolving";
     this.#healingSinceUs = this.#scheduler.nowUs;
@@ -443,15 +416,12 @@ export class Simulation {
   #resolve(): void {
     const node = this.#node;
     if (node?.isServing === true) {
-      const unresolved = this.#clients.reduce((sum, client) => sum + client.unresolvedCount + client.pendingCount, 0);
-      if (unresolved === 0 && this.#peer?.isIdle !== false) {
+      if (this.#load.isResolved) {
         this.#phase = "quiet";
         this.#scheduler.schedule(quietMs * 1000, undefined, () => this.#guard(() => this.#quiet(node)));
         return;
       }
-      this.#guard(() => {
-        for (const client of this.#clients) client.resolve(node);
-      });
+      this.#guard(() => this.#load.resolve(node));
     }
     this.#scheduler.schedule(5_000, undefined, () => this.#resolve());
   }
@@ -471,10 +441,9 @@ export class Simulation {
   }
 
   #stuck(): void {
-    const waiting = this.#clients.map((client) => `${client.pendingCount}+${client.unresolvedCount}`).join(", ");
     throw new SimulationFailure(
       "not-live",
-      `unanswered after ${healingMsMax} ms without faults (${this.#phase}): ${waiting}`,
+      `unanswered after ${healingMsMax} ms without faults (${this.#phase}): ${this.#load.waiting}`,
     );
   }
 }
