@@ -30,6 +30,9 @@ const firstBuckets = 64;
 /** Keys of more words are rare and large: they lie apart. */
 const longestArenaWords = shortKeyBytesMax / 4;
 
+/** Most hashes that touch takes at once. */
+export const touchedMax = 64;
+
 export class ByteTable {
   readonly #hasher: KeyHasher;
   readonly #arena = new KeyArena();
@@ -46,11 +49,14 @@ export class ByteTable {
   // What find looked for last: its words are still in the hasher.
   #soughtHash = 0;
   #soughtShape = 0;
+  /** Chains looked at by touch. */
+  readonly #touchedLinks = new Int32Array(touchedMax);
 
   /** The entries, for the owner's fields. */
   readonly entries: EntryChunks;
   readonly inlineField: number;
   readonly #inlineWords: number;
+  readonly #lastField: number;
 
   /**
    * `seed` influences speed only, never a result. `ownerWords` fields of the owner from {@link ownerField} on, and
@@ -60,6 +66,7 @@ export class ByteTable {
     this.#hasher = new KeyHasher(seed);
     this.inlineField = ownerField + ownerWords;
     this.#inlineWords = inlineWords;
+    this.#lastField = this.inlineField + inlineWords - 1;
     this.entries = new EntryChunks(this.inlineField + inlineWords);
     this.#buckets.ensure(0);
   }
@@ -99,6 +106,37 @@ export class ByteTable {
       link = chunk[offset + fieldNext] as number;
     }
     return -1;
+  }
+
+  /** The hash that {@link ByteTable.touch} takes. */
+  hashOf(space: number, bytes: Uint8Array, start: number, end: number): number {
+    return this.#hasher.hash(space, bytes, start, end);
+  }
+
+  /**
+   * Reads what finding the first `count` of `hashes` would read, each kind in a loop of its own: see lookahead.ts.
+   * The result means nothing; it keeps the reading from being optimised away.
+   */
+  touch(hashes: Int32Array, count: number): number {
+    const { entries } = this;
+    const links = this.#touchedLinks;
+    for (let index = 0; index < count; index++) {
+      links[index] = this.#buckets.get(this.#bucketOf(hashes[index] as number));
+    }
+    let seen = 0;
+    for (let index = 0; index < count; index++) {
+      const link = links[index] as number;
+      // Both ends: where a chunk does not begin at a cache line, an entry lies in two.
+      if (link !== 0) seen ^= entries.word(link - 1, fieldHash) ^ entries.word(link - 1, this.#lastField);
+    }
+    for (let index = 0; index < count; index++) {
+      const link = links[index] as number;
+      if (link === 0) continue;
+      const words = ((entries.word(link - 1, shapeField) >>> 16) + 3) >>> 2;
+      if (words <= this.#inlineWords || words > longestArenaWords) continue;
+      seen ^= this.#arena.firstWord(entries.word(link - 1, fieldKey), words);
+    }
+    return seen;
   }
 
   /** Adds the key that {@link ByteTable.find} has just not found (no other find in between); returns its id. */

@@ -4,7 +4,7 @@
  * Every value has exactly one encoding and the reader refuses all others, so equal bytes mean equal values
  * (idempotency fingerprints hash encoded commands). Numbers are little-endian. No allocation but growth.
  */
-import { type Int64, int64FromBigInt, invariant } from "@quipu/core";
+import { type Int64, int64FromBigInt, InvariantViolation, invariant } from "@quipu/core";
 
 /** What a reader throws for malformed bytes. Whoever reads catches it: hostile input is an expected failure (P8). */
 export class DecodeError extends Error {
@@ -12,7 +12,7 @@ export class DecodeError extends Error {
 }
 
 /** First byte of an encoded Int64: how wide the rest is. */
-const int64Narrow = 0;
+export const int64Narrow = 0;
 const int64Wide = 1;
 
 const twoTo32 = 0x1_0000_0000;
@@ -20,6 +20,15 @@ const twoTo32 = 0x1_0000_0000;
 const loopCopyMax = 24;
 /** One past any buffer that we could ever mean to build: an endless loop stops here instead of at memory's end. */
 const writerLengthMax = 1024 * 1024 * 1024;
+
+// The hottest checks are no invariant(...): its message would be put together at every call.
+function brokenSlice(start: number, end: number, length: number): never {
+  throw new InvariantViolation(`slice ${start}..${end} of ${length} bytes`);
+}
+
+function brokenVarint(value: number): never {
+  throw new InvariantViolation(`not a varint: ${value}`);
+}
 
 /** A growable byte buffer. Reused through {@link ByteWriter.reset}; it never shrinks. */
 export class ByteWriter {
@@ -67,7 +76,7 @@ export class ByteWriter {
 
   /** Overwrites four bytes already written, at offset `at`. */
   setU32(at: number, value: number): void {
-    invariant(at >= 0 && at + 4 <= this.#length, `patch at ${at} of ${this.#length} bytes`);
+    if (!(at >= 0 && at + 4 <= this.#length)) brokenSlice(at, at + 4, this.#length);
     this.#view.setUint32(at, value, true);
   }
 
@@ -79,7 +88,7 @@ export class ByteWriter {
 
   /** Unsigned LEB128 of an integer in [0, 2^53 - 1]: one to eight bytes. */
   varint(value: number): void {
-    invariant(Number.isSafeInteger(value) && value >= 0, `not a varint: ${value}`);
+    if (!(Number.isSafeInteger(value) && value >= 0)) brokenVarint(value);
     this.#reserve(8);
     let rest = value;
     // Beyond 31 bits the shift operators lose the high half.
@@ -125,7 +134,7 @@ export class ByteWriter {
   /** `source[start, end)` as it is. */
   raw(source: Uint8Array, start: number = 0, end: number = source.length): void {
     const count = end - start;
-    invariant(start >= 0 && count >= 0 && end <= source.length, `slice ${start}..${end} of ${source.length} bytes`);
+    if (!(start >= 0 && count >= 0 && end <= source.length)) brokenSlice(start, end, source.length);
     this.#reserve(count);
     const buffer = this.#buffer;
     let to = this.#length;

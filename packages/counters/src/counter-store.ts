@@ -16,6 +16,7 @@ import type { EntryChunks } from "./entry-chunks.ts";
 import { ExpiryHeap } from "./expiry-heap.ts";
 import type { ContentHash, HashSum } from "./hash.ts";
 import { SlotRemovals } from "./slot-removals.ts";
+import type { Lookahead } from "./lookahead.ts";
 import { makeStoreKey, storeKeyHeadBytes, storePrefix } from "./store-key.ts";
 
 // The counter's words in its table entry. What the content hash takes lies together, in two ranges.
@@ -85,6 +86,11 @@ export class CounterStore implements TrackedEntries {
   /** One past the highest id: every live key has a smaller one. */
   get idLimit(): number {
     return this.#table.idLimit;
+  }
+
+  /** Brings closer what {@link CounterStore.lookup} of the next keys will read. */
+  look(lookahead: Lookahead, bytes: Uint8Array, at: number, end: number): number {
+    return lookahead.look(this.#table, bytes, at, end);
   }
 
   /** The id of the key, which may be a tombstone; -1 if there is none. */

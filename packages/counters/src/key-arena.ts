@@ -84,6 +84,11 @@ export class KeyArena {
     (this.#classes[count] as SlabClass).release(reference);
   }
 
+  firstWord(reference: number, count: number): number {
+    const slabClass = this.#classes[count] as SlabClass;
+    return slabClass.slab(reference)[slabClass.offset(reference)] as number;
+  }
+
   equals(reference: number, words: Int32Array, count: number): boolean {
     const slabClass = this.#classes[count] as SlabClass;
     const slab = slabClass.slab(reference);

@@ -26,6 +26,7 @@ import {
 import { readCommand } from "./codec.ts";
 import { defaultLimits, type MachineLimits } from "./limits.ts";
 import type { CounterMutation } from "./mutation.ts";
+import { Lookahead } from "./lookahead.ts";
 import { opcodeOnce, opcodeRun } from "./opcodes.ts";
 import type { ReadOperation } from "./operations.ts";
 import { type OutcomeValue, RunOutcome } from "./outcome.ts";
@@ -62,6 +63,9 @@ export class CounterMachine {
   readonly #header = new RecordHeader();
   #remaining = 0;
   #inRecord = false;
+  readonly #lookahead = new Lookahead();
+  /** Commands that come next and were looked at. */
+  #looked = 0;
   /** The rest of the record cannot be read: where its commands begin is not known. */
   #broken = false;
   #appliedLsn = 0 as Lsn;
@@ -137,6 +141,7 @@ export class CounterMachine {
     this.#remaining = this.#header.commandCount;
     this.#inRecord = true;
     this.#broken = false;
+    this.#looked = 0;
     return "apply";
   }
 
@@ -144,6 +149,15 @@ export class CounterMachine {
   applyNext(): 0 | 1 {
     invariant(this.#remaining > 0, "no command left in the record");
     this.#remaining--;
+    if (this.#looked === 0) {
+      this.#looked = this.#state.counters.look(
+        this.#lookahead,
+        this.#reader.source,
+        this.#reader.position,
+        this.#reader.end,
+      );
+    }
+    this.#looked--;
     if (!this.#broken) {
       try {
         return this.#applyEncoded();

@@ -44,7 +44,12 @@ export type WriteOperation =
   | ({
       readonly type: "addWithin";
       readonly by:
-        | { readonly type: "integer"; readonly delta: Int64; readonly lower: Int64 | null; readonly upper: Int64 | null }
+        | {
+            readonly type: "integer";
+            readonly delta: Int64;
+            readonly lower: Int64 | null;
+            readonly upper: Int64 | null;
+          }
         | {
             readonly type: "decimal";
             readonly increment: Uint8Array;
