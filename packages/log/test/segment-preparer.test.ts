@@ -9,7 +9,7 @@ const segmentBytes = 4096;
 const stepsMax = 40;
 
 async function microtasks(): Promise<void> {
-  for (let i = 0; i < 20; i++) await undefined;
+  for (let i = 0; i < 20; i++) await Promise.resolve();
 }
 
 test.each(Array.from({ length: stepsMax }, (_, step) => step))("room is made at step %i", async (roomAt) => {
