@@ -37,7 +37,7 @@ export interface ReplicaDoor {
     end: number,
     delta: Int64,
   ): void;
-  /** Any other command that is logged. Reads inside a transaction, once or session are logged with it. */
+  /** Any other command that is logged; encoded before the call returns, so it may hold views of a buffer. Reads inside a transaction, once or session are logged with it. */
   write(caller: Caller, tag: number, command: Command): void;
   /** A reply of the caller's own making (PING) at its place behind the caller's unfinished commands. */
   ride(caller: Caller, tag: number): void;

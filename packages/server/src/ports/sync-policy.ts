@@ -6,10 +6,13 @@
  * must not stand still. So: inline while syncs are fast, the pool as soon as one is not, and back when they are.
  */
 
-/** Slower than this on average: the pool. The loop then stands still for at most about this long per commit. */
-const inlineAverageMsMax = 0.5;
+/**
+ * Slower than this on average: the pool. Inline, the loop stands still for about this long per commit. A machine whose
+ * cores are all taken makes every sync look slower, and the pool slower still: below this the pool gains nothing.
+ */
+const inlineAverageMsMax = 1;
 /** One inline sync as slow as this sends the following ones to the pool at once. */
-const inlineOutlierMs = 3;
+const inlineOutlierMs = 10;
 /** Commits that stay in the pool after an outlier, so that a disk that stutters is not tried at every turn. */
 const poolCommitsAfterOutlier = 256;
 /** Weight of the newest commit in the moving average. */
