@@ -59,17 +59,17 @@ export async function measureSizes(port: number): Promise<SizeReport> {
   const withEntries = await settledMegabytes(server);
   await server.stop("SIGKILL");
 
-  // A checkpoint of 1,000,000 counters, then 100 MB of log above it: checkpoints are switched off for the suffix.
+  // A checkpoint of 1,000,000 counters, then 100 MB of log above it: no checkpoint comes in an hour, nor of so few entries.
   server = await startQuipu(port);
   await fill(port, 1_000_000, (index) => `INCR ${sixteenByteKey(index)}\r\n`);
   await server.stop("SIGTERM", true);
-  const environment = { QUIPU_CHECKPOINT_INTERVAL_MS: "3600000", QUIPU_CHECKPOINT_ENTRIES: "100000000" };
+  const environment = { QUIPU_CHECKPOINT_SECONDS: "3600" };
   server = await startQuipu(port, { dataDirectory: server.dataDirectory, environment });
   const bytesPerRecordedAdd = 27;
   await fill(
     port,
     Math.ceil(100e6 / bytesPerRecordedAdd),
-    (index) => `INCR ${sixteenByteKey((index * 7_919) % 1_000_000)}\r\n`,
+    (index) => `INCR ${sixteenByteKey((index * 7_919) % 400_000)}\r\n`,
   );
   const logSuffixMegabytes = await logMegabytes(port);
   await server.stop("SIGKILL", true);

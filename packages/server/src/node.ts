@@ -142,7 +142,14 @@ async function openCore(options: NodeOptions, metrics: Metrics, closers: Closers
   const replica = new Replica({ log, machine, clock, identity, onFatal });
   closers.add("the replica", () => replica.close());
   await replica.start();
-  const checkpointer = new Checkpointer({ store: data.store, machine, log, clock, onFatal });
+  const checkpointer = new Checkpointer({
+    store: data.store,
+    machine,
+    log,
+    clock,
+    onFatal,
+    settings: { intervalMs: configuration.checkpointSeconds * 1000 },
+  });
   checkpointer.start();
   closers.add("the checkpointer", () => finishCheckpoints(checkpointer, options.log));
   closers.add("what is under way", () => replica.drain());

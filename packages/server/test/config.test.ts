@@ -33,6 +33,7 @@ test("defaults bind to this machine and the fixed ports", () => {
     respPort: 7379,
     httpPort: 7380,
     allowFlush: false,
+    checkpointSeconds: 5,
     logLevel: "info",
     tokens: [],
   });

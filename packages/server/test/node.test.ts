@@ -17,6 +17,7 @@ function open(name: string, changes: Partial<Configuration> = {}): Promise<Quipu
     respPort: 0,
     httpPort: 0,
     allowFlush: false,
+    checkpointSeconds: 5,
     logLevel: "silent",
     tokens: [],
     ...changes,

@@ -54,6 +54,7 @@ export function loadConfiguration(sources: ConfigurationSources): Configuration 
     respPort: read("resp-port", settings["resp-port"].schema),
     httpPort: read("http-port", settings["http-port"].schema),
     allowFlush: read("allow-flush", settings["allow-flush"].schema),
+    checkpointSeconds: read("checkpoint-seconds", settings["checkpoint-seconds"].schema),
     logLevel: read("log-level", settings["log-level"].schema),
     tokens: readTokens(given),
   };

@@ -27,6 +27,7 @@ interface Settings {
   readonly "resp-port": Setting<number>;
   readonly "http-port": Setting<number>;
   readonly "allow-flush": Setting<boolean>;
+  readonly "checkpoint-seconds": Setting<number>;
   readonly "log-level": Setting<LogLevel>;
   readonly tokens: Setting<string | readonly string[]>;
   readonly "tokens-file": Setting<string>;
@@ -44,6 +45,12 @@ export const settings: Settings = {
   "resp-port": { schema: port, default: 7379, argument: "PORT", description: "Redis protocol; 0 takes a free one" },
   "http-port": { schema: port, default: 7380, argument: "PORT", description: "HTTP; 0 takes a free one" },
   "allow-flush": { schema: flag, default: false, description: "allow FLUSHALL and FLUSHDB" },
+  "checkpoint-seconds": {
+    schema: z.coerce.number().min(1).max(86_400),
+    default: 5,
+    argument: "SECONDS",
+    description: "pause between two checkpoints while anything changes; a restart replays the log since the last one",
+  },
   "log-level": {
     schema: z.enum(logLevels),
     default: "info",
@@ -79,6 +86,7 @@ export interface Configuration {
   readonly respPort: number;
   readonly httpPort: number;
   readonly allowFlush: boolean;
+  readonly checkpointSeconds: number;
   readonly logLevel: LogLevel;
   readonly tokens: readonly string[];
 }
