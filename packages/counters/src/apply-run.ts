@@ -8,17 +8,17 @@ import type { RunOutcome } from "./outcome.ts";
 import type { State } from "./state.ts";
 
 /** Applies the run whose opcode was just read. Takes `count` indexes from state.index + 1. Throws DecodeError. */
-export function applyEncodedRun(state: State, reader: ByteReader, run: RunOutcome): void {
+export function applyEncodedRun(state: State, reader: ByteReader, run: RunOutcome, hash?: number): void {
   const database = reader.u8();
   if (database >= databaseCount) throw new DecodeError(`no database ${database}`);
   const count = reader.u32();
   if (count === 0) throw new DecodeError("an empty run");
   const delta = reader.int64();
   const length = reader.skipBytes();
-  applyRun(state, database, reader.source, reader.position - length, reader.position, delta, count, run);
+  applyRun(state, database, reader.source, reader.position - length, reader.position, delta, count, run, hash);
 }
 
-/** Applies `count` adds of `delta` to the key `bytes[start, end)`. */
+/** Applies `count` adds of `delta` to the key `bytes[start, end)`, whose hash may be known already. */
 export function applyRun(
   state: State,
   database: number,
@@ -28,6 +28,7 @@ export function applyRun(
   delta: Int64,
   count: number,
   run: RunOutcome,
+  hash?: number,
 ): void {
   const { counters } = state;
   const before = state.index;
@@ -37,7 +38,7 @@ export function applyRun(
   run.admitted = 0;
   run.first = 0;
   if (end - start > state.limits.keyBytesMax) return refuse(run, "KEY_TOO_LARGE");
-  const found = counters.lookup(database, bytes, start, end);
+  const found = counters.lookup(database, bytes, start, end, hash);
   if (found < 0 || !counters.isPresent(found)) {
     const admitted = admittedOf(0, delta, count, null, null);
     if (admitted < count) run.rejection = "OVERFLOW"; // From 0 the first always fits.

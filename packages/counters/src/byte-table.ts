@@ -81,11 +81,12 @@ export class ByteTable {
     return this.#idLimit;
   }
 
-  /** The id of `bytes[start, end)` in name space `space` (16 bits), or -1. */
-  find(space: number, bytes: Uint8Array, start: number, end: number): number {
+  /** The id of `bytes[start, end)` in name space `space` (16 bits), or -1. `known`: its hash, where it was just taken. */
+  find(space: number, bytes: Uint8Array, start: number, end: number, known?: number): number {
     const length = end - start;
     if (length > tableKeyBytesMax) return -1; // Its length would not fit the shape.
-    const hash = this.#hasher.hash(space, bytes, start, end);
+    const hash = known ?? this.#hasher.hash(space, bytes, start, end);
+    if (known !== undefined) this.#hasher.lay(bytes, start, end);
     const { entries } = this;
     const shape = (length << 16) | space;
     const words = (length + 3) >>> 2;

@@ -38,15 +38,24 @@ const dirtyEither = dirtyEven | dirtyOdd;
 /** The store may hold it. */
 const stored = 8;
 
-/** Entries hashed in one go at the latest: bounds the pause (about 0.1 ms). */
-const unhashedMax = 1_024;
+/**
+ * Entries that may wait to be hashed; beyond it each newcomer hashes the two that wait longest, so that no change ever
+ * pays for many. Large enough that 100,000 keys in constant use are not hashed at all until somebody asks for the sum,
+ * who then pays some 10 ms at most.
+ */
+const unhashedMax = 131_072;
+/** Of the ring that holds them, at first. */
+const firstUnhashedMax = 64;
 
 export class ChangeTracker {
   readonly #entries: TrackedEntries;
   readonly #sum: HashSum;
   readonly #hash = new ContentHash();
   readonly #flags = new Uint8Column();
-  readonly #unhashed = new IdList();
+  /** A ring of ids, oldest first; its length is a power of two. */
+  #unhashed = new Uint32Array(firstUnhashedMax);
+  #unhashedFirst = 0;
+  #unhashedCount = 0;
   #dirty = new IdList();
   #dirtyBit = dirtyEven;
   /** Flags of an entry that needs nothing more before a change: unhashed and dirty, not frozen. */
@@ -86,12 +95,8 @@ export class ChangeTracker {
         this.#hashEntry(id);
         this.#sum.subtract(this.#hash);
       }
-      if (this.#unhashed.length >= unhashedMax) {
-        this.#flags.set(id, flags);
-        this.hashPending();
-      }
       flags |= unhashed;
-      this.#unhashed.push(id);
+      this.#pushUnhashed(id);
     }
     if ((flags & this.#dirtyBit) === 0) {
       flags |= this.#dirtyBit;
@@ -117,15 +122,37 @@ export class ChangeTracker {
 
   /** Brings the hash sum up to date. */
   hashPending(): void {
-    const list = this.#unhashed;
-    for (let index = 0; index < list.length; index++) {
-      const id = list.at(index);
-      this.#flags.set(id, this.#flags.get(id) & ~unhashed);
-      if (!this.#entries.isPresent(id)) continue;
-      this.#hashEntry(id);
-      this.#sum.add(this.#hash);
+    while (this.#unhashedCount > 0) this.#hashOldest();
+  }
+
+  #pushUnhashed(id: number): void {
+    if (this.#unhashedCount === this.#unhashed.length) {
+      if (this.#unhashedCount < unhashedMax) this.#growUnhashed();
+      else {
+        this.#hashOldest();
+        this.#hashOldest();
+      }
     }
-    list.clear();
+    const at = (this.#unhashedFirst + this.#unhashedCount++) & (this.#unhashed.length - 1);
+    this.#unhashed[at] = id;
+  }
+
+  #growUnhashed(): void {
+    const grown = new Uint32Array(this.#unhashed.length * 2);
+    grown.set(this.#unhashed.subarray(this.#unhashedFirst));
+    grown.set(this.#unhashed.subarray(0, this.#unhashedFirst), this.#unhashed.length - this.#unhashedFirst);
+    this.#unhashed = grown;
+    this.#unhashedFirst = 0;
+  }
+
+  #hashOldest(): void {
+    const id = this.#unhashed[this.#unhashedFirst] as number;
+    this.#unhashedFirst = (this.#unhashedFirst + 1) & (this.#unhashed.length - 1);
+    this.#unhashedCount--;
+    this.#flags.set(id, this.#flags.get(id) & ~unhashed);
+    if (!this.#entries.isPresent(id)) return;
+    this.#hashEntry(id);
+    this.#sum.add(this.#hash);
   }
 
   /** The entries dirty now become the frozen set. Returns how many. */

@@ -93,9 +93,9 @@ export class CounterStore implements TrackedEntries {
     return lookahead.look(this.#table, bytes, at, end);
   }
 
-  /** The id of the key, which may be a tombstone; -1 if there is none. */
-  lookup(database: number, bytes: Uint8Array, start: number, end: number): number {
-    return this.#table.find(database, bytes, start, end);
+  /** The id of the key, which may be a tombstone; -1 if there is none. `hash`: what the lookahead took it to be. */
+  lookup(database: number, bytes: Uint8Array, start: number, end: number, hash?: number): number {
+    return this.#table.find(database, bytes, start, end, hash);
   }
 
   /** The id of a live key, or -1. */

@@ -23,6 +23,26 @@ export class KeyHasher {
     this.#seedHigh = Math.floor(seed / 0x1_0000_0000) | 0;
   }
 
+  /** Fills {@link KeyHasher.words} for a key whose hash is known. */
+  lay(bytes: Uint8Array, start: number, end: number): void {
+    if (end - start > shortKeyBytesMax) return;
+    const words = this.words;
+    let index = 0;
+    let at = start;
+    for (; at + 3 < end; at += 4) {
+      words[index++] =
+        (bytes[at] as number) |
+        ((bytes[at + 1] as number) << 8) |
+        ((bytes[at + 2] as number) << 16) |
+        ((bytes[at + 3] as number) << 24);
+    }
+    if (at >= end) return;
+    let word = bytes[at] as number;
+    if (at + 1 < end) word |= (bytes[at + 1] as number) << 8;
+    if (at + 2 < end) word |= (bytes[at + 2] as number) << 16;
+    words[index] = word;
+  }
+
   /** A signed 32-bit hash of the name space and `bytes[start, end)`. Fills {@link KeyHasher.words}. */
   hash(space: number, bytes: Uint8Array, start: number, end: number): number {
     const words = this.words;

@@ -23,6 +23,13 @@ export class Lookahead {
   /** Means nothing: see {@link ByteTable.touch}. */
   touched = 0;
   readonly #hashes = new Int32Array(keysMax);
+  #count = 0;
+  #next = 0;
+
+  /** Of the key of the next command, if it was looked at: asked once per command, in order. */
+  takeHash(): number | undefined {
+    return this.#next < this.#count ? this.#hashes[this.#next++] : undefined;
+  }
 
   /** `bytes[at, end)`: the commands still to apply. Returns how many of them need no other look (at least 1). */
   look(table: ByteTable, bytes: Uint8Array, at: number, end: number): number {
@@ -37,6 +44,8 @@ export class Lookahead {
       hashes[count++] = table.hashOf(bytes[next + 1] as number, bytes, keyAt, keyAt + length);
       next = keyAt + length;
     }
+    this.#count = count;
+    this.#next = 0;
     if (count >= keysMin) this.touched ^= table.touch(hashes, count);
     return Math.max(count, 1);
   }

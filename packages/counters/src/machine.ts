@@ -158,9 +158,10 @@ export class CounterMachine {
       );
     }
     this.#looked--;
+    const hash = this.#lookahead.takeHash();
     if (!this.#broken) {
       try {
-        return this.#applyEncoded();
+        return this.#applyEncoded(hash);
       } catch (error) {
         if (!(error instanceof DecodeError)) throw error;
         this.#broken = true;
@@ -171,12 +172,12 @@ export class CounterMachine {
     return commandHasOutcome;
   }
 
-  #applyEncoded(): 0 | 1 {
+  #applyEncoded(hash: number | undefined): 0 | 1 {
     const reader = this.#reader;
     const start = reader.position;
     const opcode = reader.u8();
     if (opcode === opcodeRun) {
-      applyEncodedRun(this.#state, reader, this.run);
+      applyEncodedRun(this.#state, reader, this.run, hash);
       return commandWasRun;
     }
     if (opcode === opcodeOnce) {
