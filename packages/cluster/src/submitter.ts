@@ -86,7 +86,7 @@ export class Submitter {
     return batch;
   }
 
-  /** Takes nothing more. Returns what is unresolved, oldest first; `maybeInLog` tells whether it may yet appear. */
+  /** Takes nothing more. Returns what is unresolved, oldest first: each may be in the log, or appear in it. */
   close(): readonly Batch[] {
     this.#closed = true;
     this.#retryTimer?.();
@@ -94,27 +94,21 @@ export class Submitter {
   }
 
   #append(batch: Batch): void {
+    const { number } = batch;
     this.#appending += 1;
     this.#log.append([batch.record]).then(
-      () => this.#settled(batch, undefined),
-      (error: unknown) => this.#settled(batch, asQuipuError(error)),
+      () => this.#settled(batch, number, undefined),
+      (error: unknown) => this.#settled(batch, number, asQuipuError(error)),
     );
   }
 
-  #settled(batch: Batch, error: QuipuError | undefined): void {
+  #settled(batch: Batch, number: number, error: QuipuError | undefined): void {
     this.#appending -= 1;
-    if (this.#closed) {
-      if (error?.outcome !== "definite") batch.maybeInLog = true;
-      return;
-    }
-    if (error === undefined) {
-      // Durable; deliveries come before promises, so it is normally applied by now. Where an engine is late
-      // the record stays unresolved until it is read.
-      batch.maybeInLog = true;
-    } else {
-      if (error.outcome !== "definite") batch.maybeInLog = true;
-      this.#failure ??= error;
-    }
+    if (this.#closed) return;
+    // Deliveries come before promises, so it is normally applied by now, and the batch may be in use again for another
+    // record. Where an engine is late the record stays unresolved until it is read.
+    if (batch.number === number && error?.outcome !== "definite") batch.maybeInLog = true;
+    if (error !== undefined) this.#failure ??= error;
     if (this.#failure !== undefined && this.#appending === 0) this.#recover(this.#failure);
   }
 

@@ -176,6 +176,21 @@ describe("go-back-N (DESIGN §4.5)", () => {
     expect(caller.replies).toEqual(["1:!DISK_FULL/definite", "2:1"]);
   });
 
+  test("a refused append fails its callers definitely though an acknowledged one went before", async () => {
+    const { clock, add, log } = await world();
+    const caller = new RecordingCaller();
+    for (const tag of [1, 2, 3]) {
+      add(caller, tag, "a");
+      await clock.settle();
+    }
+    log.automatic = false;
+    add(caller, 4, "a");
+    await clock.settle();
+    log.settle("refused");
+    await clock.settle();
+    expect(caller.replies).toEqual(["1:1", "2:2", "3:3", "4:!DISK_FULL/definite"]);
+  });
+
   test("a refused record before one that may be in the log is repeated, never given up", async () => {
     const { clock, add, log } = await world({ recordsInFlightMax: 2 });
     const caller = new RecordingCaller();
