@@ -62,6 +62,7 @@ export function applyGetAndExpire(state: State, operation: Variant<"getAndExpire
   const resolved = resolveExpiry(state, operation.expiry);
   if (resolved === undefined) return failure("INVALID_ARGUMENT");
   const value = valueOutcome(counters.value(id));
+  if (!state.takesOutcome(value)) return failure("VALUE_TOO_LARGE");
   const changes = resolved === clearExpiry ? counters.expiresAt(id) >= 0 : resolved !== keepExpiry;
   if (changes) {
     counters.setVersion(id, state.lsn, state.index);

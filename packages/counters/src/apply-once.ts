@@ -91,7 +91,8 @@ function answerWithoutApplying(state: State, bytes: Uint8Array, slot: number): O
   const { idStart, idEnd, retentionMs, bornAtMs } = head;
   const length = idEnd - idStart;
   if (length === 0 || length > limits.idempotencyIdBytesMax) return failure("INVALID_ARGUMENT");
-  if (!Number.isSafeInteger(logTimeMs + retentionMs)) return failure("INVALID_ARGUMENT");
+  // Of the later one, from which the entry is kept: what is stored must be an exact time.
+  if (!Number.isSafeInteger(Math.max(logTimeMs, bornAtMs) + retentionMs)) return failure("INVALID_ARGUMENT");
   const found = idempotency.lookup(slot, bytes, idStart, idEnd);
   head.found = found;
   if (found >= 0 && idempotency.isPresent(found)) {

@@ -4,6 +4,7 @@ import { applyAdd, applyAddDecimal, applyAddWithin, applyBound, applyCompareAndS
 import { applyDelete, applyFlush, applyGetAndDelete, applySet, applySetMany } from "./apply-strings.ts";
 import type { Operation } from "./operations.ts";
 import type { OutcomeValue } from "./outcome.ts";
+import { failure } from "./outcomes.ts";
 import { evaluateRead } from "./reads.ts";
 import type { State } from "./state.ts";
 
@@ -37,7 +38,9 @@ export function applyOperation(state: State, operation: Operation): OutcomeValue
       return applyCompareAndSet(state, operation);
     case "flush":
       return applyFlush(state, operation);
-    default:
-      return evaluateRead(state, operation); // Exhaustive there.
+    default: {
+      const outcome = evaluateRead(state, operation); // Exhaustive there.
+      return state.takesOutcome(outcome) ? outcome : failure("VALUE_TOO_LARGE");
+    }
   }
 }

@@ -25,15 +25,19 @@ function admit(state: State, command: SessionCommand): OutcomeValue {
   if (refusal !== null) return failure(refusal);
   const found = sessions.find(command.session, command.expiresAtMs);
   if (found < 0) {
-    if (sessions.size >= limits.sessionsMax) return failure("OVERLOADED");
+    const full = sessions.size >= limits.sessionsMax || sessions.replyBytes >= limits.sessionsReplyBytesMax;
+    if (full) return failure("OVERLOADED");
     return execute(state, command, sessions.add(command.session, command.expiresAtMs));
   }
   if (command.number < sessions.lowestOpen(found)) return failure("SESSION_NUMBER_USED");
   const reply = sessions.reply(found, command.number);
   if (reply !== undefined) return replayed(reply);
-  if (!sessions.hasRoom(found, command.lowestOpen, limits.sessionRepliesMax, limits.sessionReplyBytesMax)) {
-    return failure("OVERLOADED");
-  }
+  // Even if the batch itself is then refused: only what is acknowledged makes room.
+  sessions.acknowledge(found, command.lowestOpen);
+  const full =
+    !sessions.hasRoom(found, limits.sessionRepliesMax, limits.sessionReplyBytesMax) ||
+    sessions.replyBytes >= limits.sessionsReplyBytesMax;
+  if (full) return failure("OVERLOADED");
   return execute(state, command, found);
 }
 
@@ -54,7 +58,8 @@ function execute(state: State, command: SessionCommand, session: number): Outcom
   const outcomes = array(command.operations.map((operation) => applyOperation(state, operation)));
   scratchWriter.reset();
   writeOutcome(scratchWriter, array([position, one, outcomes]));
-  state.sessions.addReply(session, command.number, command.lowestOpen, scratchWriter.copy());
+  state.sessions.acknowledge(session, command.lowestOpen);
+  state.sessions.addReply(session, command.number, scratchWriter.copy());
   return array([position, zero, outcomes]);
 }
 

@@ -26,6 +26,7 @@ export function applySet(state: State, operation: Variant<"set">): OutcomeValue 
   const found = counters.lookup(database, key, 0, key.length);
   const present = found >= 0 && counters.isPresent(found);
   const previous = operation.returnPrevious && present ? valueOutcome(counters.value(found)) : nil;
+  if (operation.returnPrevious && !state.takesOutcome(previous)) return failure("VALUE_TOO_LARGE");
   if (condition === (present ? "ifAbsent" : "ifPresent")) return previous;
   const value = storedForm(operation.value);
   const expiry = resolveExpiry(state, operation.expiry);
@@ -77,6 +78,7 @@ export function applyGetAndDelete(state: State, operation: Variant<"getAndDelete
   const id = state.counters.find(operation.database, operation.key);
   if (id < 0) return nil;
   const value = valueOutcome(state.counters.value(id));
+  if (!state.takesOutcome(value)) return failure("VALUE_TOO_LARGE");
   state.counters.remove(id, state.lsn, state.index);
   return value;
 }

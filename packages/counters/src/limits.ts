@@ -9,6 +9,8 @@ export interface MachineLimits {
   readonly keyBytesMax: number;
   /** Longest value in bytes: VALUE_TOO_LARGE beyond it. */
   readonly valueBytesMax: number;
+  /** Bytes of one logged command's outcome: what would make it longer is not done, VALUE_TOO_LARGE. */
+  readonly outcomeBytesMax: number;
   /** Live idempotency entries. */
   readonly idempotencyEntriesMax: number;
   /** Bytes of stored outcomes that do not lie inline: arrays, byte strings. One reply may go past it. */
@@ -26,6 +28,8 @@ export interface MachineLimits {
   readonly sessionRepliesMax: number;
   /** Bytes of open replies of one session. One reply may go past it. */
   readonly sessionReplyBytesMax: number;
+  /** Bytes of open replies of all sessions. One reply may go past it. */
+  readonly sessionsReplyBytesMax: number;
   /** Nodes that ever wrote. */
   readonly writersMax: number;
 }
@@ -36,6 +40,7 @@ export const defaultLimits: MachineLimits = {
   keysMax: 20_000_000, // About 2 GB of memory with short keys: where a shard should long have been split.
   keyBytesMax: 65_535, // What the key table can hold; a longer key is a mistake.
   valueBytesMax: 1024 * 1024, // Values are counters and small strings (DESIGN §4.4).
+  outcomeBytesMax: 64 * 1024 * 1024, // It is held, and may be stored, whole: 1,024 reads of one megabyte would not do.
   idempotencyEntriesMax: 20_000_000, // A day of 230 keyed requests a second.
   idempotencyOutcomeBytesMax: 512 * 1024 * 1024, // Replies of transactions and GETs; those of adds cost nothing here.
   idempotencyIdBytesMax: 255, // As long as the Idempotency-Key header that payment services accept.
@@ -45,5 +50,6 @@ export const defaultLimits: MachineLimits = {
   sessionLifetimeMaxMs: 7 * 24 * hourMs,
   sessionRepliesMax: 1_024, // Batches in flight from one client; more would be no pipelining but a leak.
   sessionReplyBytesMax: 16 * 1024 * 1024, // A window of 1,024 batches at 16 KiB each.
+  sessionsReplyBytesMax: 512 * 1024 * 1024, // Every session at 5 KiB, or 32 of them at their own limit.
   writersMax: 65_536, // Nodes are numbered by the cell, not by clients.
 };

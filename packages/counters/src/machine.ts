@@ -174,6 +174,7 @@ export class CounterMachine {
 
   #applyEncoded(hash: number | undefined): 0 | 1 {
     const reader = this.#reader;
+    this.#state.outcomeBytesLeft = this.#state.limits.outcomeBytesMax;
     const start = reader.position;
     const opcode = reader.u8();
     if (opcode === opcodeRun) {

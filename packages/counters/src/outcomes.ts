@@ -27,6 +27,16 @@ export function bytes(value: Uint8Array): OutcomeValue {
   return { type: "bytes", value };
 }
 
+/** About what an outcome takes where it is kept: byte strings, and a little for every item. */
+export function outcomeBytes(outcome: OutcomeValue): number {
+  if (outcome.type === "bytes") return itemBytes + outcome.value.length;
+  if (outcome.type !== "array") return itemBytes;
+  return outcome.items.reduce((sum, item) => sum + outcomeBytes(item), itemBytes);
+}
+
+/** Longest encoding of an integer, with its tag. */
+const itemBytes = 10;
+
 /** An outcome of ASCII text. */
 export function textOutcome(text: string): OutcomeValue {
   const value = new Uint8Array(text.length);

@@ -33,6 +33,7 @@ export class SessionStore implements TrackedEntries {
   readonly expiry: ExpiryHeap = new ExpiryHeap();
   readonly tracker: ChangeTracker;
   #size = 0;
+  #replyBytes = 0;
 
   constructor(seed: number, writer: ByteWriter, sum: HashSum) {
     this.#table = new ByteTable(seed, 0, 0);
@@ -42,6 +43,11 @@ export class SessionStore implements TrackedEntries {
 
   get size(): number {
     return this.#size;
+  }
+
+  /** Bytes of the open replies of all sessions. */
+  get replyBytes(): number {
+    return this.#replyBytes;
   }
 
   get idLimit(): number {
@@ -69,6 +75,7 @@ export class SessionStore implements TrackedEntries {
 
   remove(id: number): void {
     this.tracker.beforeChange(id);
+    this.#replyBytes -= this.#session(id).replyBytes;
     this.#sessions[id] = undefined;
     this.expiry.remove(id);
     this.#size--;
@@ -84,29 +91,17 @@ export class SessionStore implements TrackedEntries {
     return this.#session(id).replies.get(number);
   }
 
-  /** Whether a request that names `lowestOpen` finds room for its reply. */
-  hasRoom(id: number, lowestOpen: number, repliesMax: number, bytesMax: number): boolean {
+  /** Whether the session may keep one more reply. */
+  hasRoom(id: number, repliesMax: number, bytesMax: number): boolean {
     const session = this.#session(id);
-    if (session.replies.size < repliesMax && session.replyBytes < bytesMax) return true;
-    let replies = 0;
-    let bytes = 0;
-    for (const [number, reply] of session.replies) {
-      if (number < lowestOpen) continue;
-      replies++;
-      bytes += reply.length;
-    }
-    return replies < repliesMax && bytes < bytesMax;
+    return session.replies.size < repliesMax && session.replyBytes < bytesMax;
   }
 
-  /** Stores a reply and drops those below `lowestOpen`, which never goes back. */
-  addReply(id: number, number: number, lowestOpen: number, reply: Uint8Array): void {
-    this.tracker.beforeChange(id);
+  /** Drops the replies below `lowestOpen`, which never goes back. */
+  acknowledge(id: number, lowestOpen: number): void {
     const session = this.#session(id);
-    this.#hashReply(number, reply);
-    session.replySum.add(this.#replyHash);
-    session.replies.set(number, reply);
-    session.replyBytes += reply.length;
     if (lowestOpen <= session.lowestOpen) return;
+    this.tracker.beforeChange(id);
     session.lowestOpen = lowestOpen;
     for (const [old, dropped] of session.replies) {
       if (old >= lowestOpen) continue;
@@ -114,7 +109,18 @@ export class SessionStore implements TrackedEntries {
       session.replySum.subtract(this.#replyHash);
       session.replies.delete(old);
       session.replyBytes -= dropped.length;
+      this.#replyBytes -= dropped.length;
     }
+  }
+
+  addReply(id: number, number: number, reply: Uint8Array): void {
+    this.tracker.beforeChange(id);
+    const session = this.#session(id);
+    this.#hashReply(number, reply);
+    session.replySum.add(this.#replyHash);
+    session.replies.set(number, reply);
+    session.replyBytes += reply.length;
+    this.#replyBytes += reply.length;
   }
 
   isPresent(id: number): boolean {
@@ -163,7 +169,7 @@ export class SessionStore implements TrackedEntries {
     for (let index = 0; index < count; index++) {
       const number = reader.varint();
       if (this.reply(id, number) !== undefined) throw new DecodeError("reply twice");
-      this.addReply(id, number, 0, reader.bytes().slice());
+      this.addReply(id, number, reader.bytes().slice());
     }
     this.#session(id).lowestOpen = lowestOpen;
   }

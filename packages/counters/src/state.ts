@@ -7,6 +7,8 @@ import { HashSum } from "./hash.ts";
 import { IdempotencyStore } from "./idempotency-store.ts";
 import type { MachineLimits } from "./limits.ts";
 import type { CounterMutation } from "./mutation.ts";
+import type { OutcomeValue } from "./outcome.ts";
+import { outcomeBytes } from "./outcomes.ts";
 import { SessionStore } from "./session-store.ts";
 import { Writers } from "./writers.ts";
 
@@ -28,6 +30,8 @@ export class State {
   /** Index in the record of the operation being applied; 0 before the first. */
   index = 0;
   expiredKeys = 0;
+  /** What the outcome of the command being applied may still take: see {@link MachineLimits.outcomeBytesMax}. */
+  outcomeBytesLeft = 0;
 
   constructor(limits: MachineLimits, seed: number, mutation: CounterMutation | undefined) {
     this.limits = limits;
@@ -39,5 +43,16 @@ export class State {
     this.idempotency = new IdempotencyStore(seed, writer, this.sum);
     this.sessions = new SessionStore(seed, writer, this.sum);
     this.writers = new Writers(limits.writersMax, mutation);
+  }
+
+  /**
+   * Whether `outcome` still fits the outcome of the command being applied; asked before anything is changed. Else a
+   * few bytes of reads could ask for gigabytes, in a record that every start would apply again.
+   */
+  takesOutcome(outcome: OutcomeValue): boolean {
+    const bytes = outcomeBytes(outcome);
+    if (bytes > this.outcomeBytesLeft) return false;
+    this.outcomeBytesLeft -= bytes;
+    return true;
   }
 }

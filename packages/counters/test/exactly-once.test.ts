@@ -1,6 +1,6 @@
 /** Idempotency keys and sessions: applied once, answered the same again, refused when too old. */
 import { describe, expect, test } from "vitest";
-import type { MachineOptions } from "../src/machine.ts";
+import { CounterMachine, type MachineOptions } from "../src/machine.ts";
 import type { Operation } from "../src/operations.ts";
 import { Bench, bytes, type Plain } from "./bench.ts";
 
@@ -152,6 +152,23 @@ describe("sessions", () => {
     expect(batch(bench, 1, 1)).toEqual(["1-1", "0", ["1"]]);
     expect(batch(bench, 2, 1)).toBe("OVERLOADED");
     expect(batch(bench, 2, 2)).toEqual(["3-1", "0", ["2"]]);
+  });
+
+  test("open replies of all sessions are bounded together; a refused batch acknowledges all the same", () => {
+    const bench = new Bench({ sessionsReplyBytesMax: 50 });
+    const of = (session: string, number: number, lowestOpen: number): Plain =>
+      bench.run({ type: "session", session: bytes(session), expiresAtMs: 10_000, number, lowestOpen, operations: [add(1)] });
+    expect(of("a", 1, 1)).toEqual(["1-1", "0", ["1"]]);
+    expect(of("a", 2, 1)).toEqual(["2-1", "0", ["2"]]);
+    expect(of("b", 1, 1)).toEqual(["3-1", "0", ["3"]]);
+    expect(of("b", 2, 1)).toBe("OVERLOADED");
+    expect(of("c", 1, 1)).toBe("OVERLOADED");
+    expect(of("a", 3, 3)).toEqual(["6-1", "0", ["4"]]);
+    expect(of("c", 1, 1)).toEqual(["7-1", "0", ["5"]]);
+    const copy = new CounterMachine({ sessionsReplyBytesMax: 50 });
+    for (const { key, value } of bench.machine.snapshot()) copy.loadEntry(key, value);
+    copy.finishLoad();
+    expect(copy.stateHash()).toBe(bench.machine.stateHash());
   });
 
   test("positions do not depend on what became of a batch", () => {
