@@ -43,6 +43,8 @@ export const defaultCheckpointSettings: CheckpointSettings = {
 const entriesPerLook = 64;
 /** How often the need for an early checkpoint is looked at. */
 const lookIntervalMs = 250;
+/** Loaded entries hashed per look: about a millisecond. */
+const backlogEntriesPerLook = 10_000;
 
 export class Checkpointer {
   readonly #store: KeyValueStore;
@@ -86,6 +88,7 @@ export class Checkpointer {
 
   start(): void {
     this.#cancelTimer = this.#clock.setTimer(lookIntervalMs, () => {
+      if (this.#machine.hasHashBacklog) this.#machine.hashBacklog(backlogEntriesPerLook);
       if (this.#isDue()) this.#runInBackground();
       if (!this.#stopped) this.start();
     });

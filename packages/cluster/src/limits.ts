@@ -3,6 +3,11 @@
 export interface ReplicaLimits {
   /** A record larger than this is closed at once. Large enough to fold well, small enough for one 1 MiB engine entry. */
   readonly recordBytesTarget: number;
+  /**
+   * A command that takes more in the log is refused alone: in a record it would take its neighbours down with it.
+   * All records in flight, each as large as this and the target together, fit one frame of the write-ahead log (8 MiB).
+   */
+  readonly commandBytesMax: number;
   /** Commands waiting or in flight, in bytes, before the replica refuses: a second or two of a fast disk's work. */
   readonly queuedBytesMax: number;
   /** Callers waiting, before the replica refuses: bounds the memory of the items themselves. */
@@ -17,6 +22,7 @@ export interface ReplicaLimits {
 
 export const defaultReplicaLimits: ReplicaLimits = {
   recordBytesTarget: 512 * 1024,
+  commandBytesMax: 3 * 1024 * 1024,
   queuedBytesMax: 64 * 1024 * 1024,
   queuedItemsMax: 1_000_000,
   recordsInFlightMax: 2,

@@ -72,8 +72,7 @@ export class ReadQueue {
 
   close(): void {
     this.#closed = true;
-    const error = new QuipuError("SHUTTING_DOWN", "the server is stopping");
-    this.#fail([...this.#groups.flatMap((group) => group.reads), ...this.#waiting], error);
+    this.#fail([...this.#groups.flatMap((group) => group.reads), ...this.#waiting], stopping());
     this.#groups = [];
     this.#waiting = [];
   }
@@ -89,7 +88,8 @@ export class ReadQueue {
       this.#count += 1;
       return true;
     }
-    caller.fail(tag, new QuipuError("OVERLOADED", `${waitingReadsMax} reads are waiting already`));
+    const overloaded = (): QuipuError => new QuipuError("OVERLOADED", `${waitingReadsMax} reads are waiting already`);
+    caller.fail(tag, this.#closed ? stopping() : overloaded());
     caller.flush();
     return false;
   }
@@ -103,6 +103,7 @@ export class ReadQueue {
     this.#tail().then(
       ({ tail }) => {
         this.#tailUnderWay = false;
+        if (this.#closed) return this.#fail(reads, stopping());
         this.#groups.push({ readUpTo: tail, reads });
         this.advance(this.#nextPosition);
         this.#startTail();
@@ -134,4 +135,8 @@ export class ReadQueue {
       caller.flush();
     }
   }
+}
+
+function stopping(): QuipuError {
+  return new QuipuError("SHUTTING_DOWN", "the server is stopping");
 }

@@ -6,7 +6,7 @@
  * closes it; a delivery applies and answers. No await stands between a check and its use.
  */
 import { type Clock, type Int64, InvariantViolation, invariant, type Lsn, lsn, QuipuError } from "@quipu/core";
-import { type Command, type CounterMachine, type ReadOperation, readRecordId } from "@quipu/counters";
+import { type Command, type CounterMachine, type ReadOperation, readRecordId, type RecordId } from "@quipu/counters";
 import type { LogDelivery, Subscription, VirtualLog } from "@quipu/log";
 import { Answerer } from "./answerer.ts";
 import { Batch, placeFailure, placeRead, placeRide } from "./batch.ts";
@@ -40,7 +40,7 @@ export class Replica implements ReplicaDoor {
   readonly machine: CounterMachine;
   readonly #log: VirtualLog;
   readonly #clock: Clock;
-  readonly #logClock: LogClock;
+  #logClock: LogClock;
   readonly #identity: WriterIdentity;
   readonly #limits: ReplicaLimits;
   readonly #onFatal: (error: unknown) => void;
@@ -69,7 +69,7 @@ export class Replica implements ReplicaDoor {
   #onIdle: (() => void) | undefined;
   #stopped = false;
   #recordsApplied = 0;
-  #gapFound: ((trimmedUpTo: Lsn) => void) | undefined;
+  #startFailed: ((error: unknown) => void) | undefined;
 
   constructor(options: ReplicaOptions) {
     this.machine = options.machine;
@@ -99,29 +99,35 @@ export class Replica implements ReplicaDoor {
 
   /**
    * Replays the log above the machine's position, then announces this incarnation with a first, empty record,
-   * which voids whatever an older incarnation may still have under way. Resolves once that record is applied.
+   * which voids whatever an older incarnation may still have under way. Resolves once that record is applied, or
+   * refused: on a full disk reads go on. Rejects where log and machine do not belong together.
    */
   async start(): Promise<void> {
     const { tail } = await this.#log.tail();
-    await new Promise<void>((resolve, reject) => {
-      this.#gapFound = (trimmedUpTo) =>
-        reject(
-          new QuipuError(
-            "LOG_CORRUPT",
-            `the log begins after position ${trimmedUpTo}, but the state store ends at ${this.machine.appliedLsn}: ` +
-              "records between them are missing",
-          ),
-        );
+    if (tail < this.#nextPosition) throw logTooShort(tail, this.machine.appliedLsn);
+    await this.#startStep((done) => {
       this.#subscription = this.#log.read(lsn(this.#nextPosition), (delivery) => this.#delivered(delivery));
-      this.#reads.whenApplied(tail, resolve);
+      this.#reads.whenApplied(tail, done);
     });
-    this.#gapFound = undefined;
-    await new Promise<void>((resolve) => {
-      this.#onIdle = resolve;
+    // Now that log time is known: stamps below it would let it stand still.
+    this.#logClock = new LogClock(this.#clock, this.machine.logTimeMs);
+    await this.#startStep((done) => {
+      this.#onIdle = done;
       this.#submitter.submit(this.#takeSpare(), this.#logClock.nowMs());
     });
     this.#ticks = true;
     this.#scheduleTick();
+  }
+
+  /** What breaks meanwhile rejects, instead of being fatal. */
+  #startStep(begin: (done: () => void) => void): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      this.#startFailed = reject;
+      begin(() => {
+        this.#startFailed = undefined;
+        resolve();
+      });
+    });
   }
 
   // ReplicaDoor
@@ -173,8 +179,11 @@ export class Replica implements ReplicaDoor {
 
   write(caller: Caller, tag: number, command: Command): void {
     if (this.overloaded) return this.#overload(caller, tag);
+    const { commandBytesMax } = this.#limits;
     const batch = this.#open;
-    batch.push(caller, tag, batch.builder.command(command));
+    const place = batch.builder.command(command, commandBytesMax);
+    if (place >= 0) batch.push(caller, tag, place);
+    else this.#pushFailure(batch, caller, tag, tooLarge(commandBytesMax));
     this.#submitted(batch);
   }
 
@@ -255,13 +264,17 @@ export class Replica implements ReplicaDoor {
 
   #overload(caller: Caller, tag: number): void {
     const batch = this.#open;
-    batch.failures.push(
-      this.#stopped
-        ? new QuipuError("SHUTTING_DOWN", "the server is stopping")
-        : new QuipuError("OVERLOADED", "too much is waiting for the log; nothing was changed, retry later"),
-    );
-    batch.push(caller, tag, placeFailure);
+    const error = this.#stopped
+      ? new QuipuError("SHUTTING_DOWN", "the server is stopping")
+      : new QuipuError("OVERLOADED", "too much is waiting for the log; nothing was changed, retry later");
+    this.#pushFailure(batch, caller, tag, error);
     this.#submitted(batch);
+  }
+
+  /** Refused, but in its place behind the caller's unfinished commands. */
+  #pushFailure(batch: Batch, caller: Caller, tag: number, error: QuipuError): void {
+    batch.failures.push(error);
+    batch.push(caller, tag, placeFailure);
   }
 
   #submitted(batch: Batch): void {
@@ -338,8 +351,7 @@ export class Replica implements ReplicaDoor {
     if (this.#stopped) return;
     try {
       if (delivery.type === "gap") {
-        this.#gap(delivery.trimmedUpTo);
-        return;
+        throw this.#gapError(delivery.trimmedUpTo);
       }
       let position: number = delivery.first;
       for (const record of delivery.records) this.#apply(lsn(position++), record);
@@ -348,25 +360,27 @@ export class Replica implements ReplicaDoor {
       this.#scheduleTick();
     } catch (error) {
       // Half an applied record must never be answered from: the replica is over (DESIGN §4.4, research §8.12).
+      const startFailed = this.#startFailed;
+      startFailed?.(error);
       this.#stop(new QuipuError("INDOUBT", "the replica stopped on an internal error", { cause: error }));
-      this.#onFatal(error);
+      if (startFailed === undefined) this.#onFatal(error);
     }
   }
 
-  #gap(trimmedUpTo: Lsn): void {
-    if (this.#gapFound === undefined) {
-      throw new InvariantViolation(`the log was trimmed to ${trimmedUpTo} under a reader at ${this.#nextPosition}`);
-    }
-    this.#stopped = true;
-    this.#refusing = true;
-    this.#gapFound(trimmedUpTo);
+  #gapError(trimmedUpTo: Lsn): Error {
+    return this.#startFailed === undefined
+      ? new InvariantViolation(`the log was trimmed to ${trimmedUpTo} under a reader at ${this.#nextPosition}`)
+      : logBeginsTooLate(trimmedUpTo, this.machine.appliedLsn);
   }
 
   #apply(position: Lsn, record: Uint8Array): void {
     invariant(position >= this.#nextPosition, `the log went back: ${this.#nextPosition} -> ${position}`);
     this.#deliveringLsn = position;
+    const id = readRecordId(record);
+    // Passing over what somebody acknowledged would lose it: a later version of Quipu has written here.
+    if (id === undefined) throw notUnderstood(position);
     const verdict = this.machine.beginRecord(position, record);
-    const own = this.#ownNumber(record);
+    const own = this.#ownNumber(id);
     if (verdict === "apply") {
       if (own === undefined) {
         while (this.machine.remainingCommands > 0) this.machine.applyNext();
@@ -385,11 +399,9 @@ export class Replica implements ReplicaDoor {
     this.#recordsApplied += 1;
   }
 
-  #ownNumber(record: Uint8Array): number | undefined {
-    const id = readRecordId(record);
-    return id !== undefined && id.node === this.#identity.node && id.incarnation === this.#identity.incarnation
-      ? id.number
-      : undefined;
+  #ownNumber(id: RecordId): number | undefined {
+    const { node, incarnation } = this.#identity;
+    return id.node === node && id.incarnation === incarnation ? id.number : undefined;
   }
 
   #stop(error: QuipuError): void {
@@ -433,4 +445,25 @@ export class Replica implements ReplicaDoor {
       this.#scheduleTick();
     }
   }
+}
+
+function tooLarge(bytesMax: number): QuipuError {
+  return new QuipuError("VALUE_TOO_LARGE", `the command takes more than ${bytesMax} bytes in the log`);
+}
+
+function logTooShort(tail: Lsn, applied: Lsn): QuipuError {
+  const message = `the state stands at position ${applied}, but the log ends before position ${tail}: its end is missing`;
+  return new QuipuError("LOG_CORRUPT", message);
+}
+
+function logBeginsTooLate(trimmedUpTo: Lsn, applied: Lsn): QuipuError {
+  const message =
+    `the log begins after position ${trimmedUpTo}, but the state store ends at ${applied}: ` +
+    "records between them are missing";
+  return new QuipuError("LOG_CORRUPT", message);
+}
+
+function notUnderstood(position: Lsn): QuipuError {
+  const message = `the record at position ${position} is of a format or feature level that this version does not know`;
+  return new QuipuError("LOG_CORRUPT", message);
 }

@@ -1,4 +1,4 @@
-import { lsn } from "@quipu/core";
+import { InvariantViolation, lsn } from "@quipu/core";
 import { type Command, CounterMachine, RecordBuilder } from "@quipu/counters";
 import { describe, expect, test } from "vitest";
 import { Replica, type ReplicaLimits } from "../src/mod.ts";
@@ -260,6 +260,59 @@ describe("go-back-N (DESIGN §4.5)", () => {
   });
 });
 
+describe("start", () => {
+  const recordOf = (incarnation: number, stampMs = 0): Uint8Array =>
+    new RecordBuilder().finish({ node: 1, incarnation, number: 1 }, stampMs);
+  const start = async (
+    log: ScriptedLog,
+    machine: CounterMachine = new CounterMachine(),
+  ): Promise<{ replica: Replica; clock: ManualClock; outcome: unknown; fatal: unknown[] }> => {
+    const clock = new ManualClock();
+    const fatal: unknown[] = [];
+    const onFatal = (error: unknown): void => void fatal.push(error);
+    const replica = new Replica({ log, machine, clock, identity: { node: 1, incarnation: 2 }, onFatal });
+    let outcome: unknown = "neither";
+    replica.start().then(
+      () => (outcome = "started"),
+      (error: unknown) => (outcome = error),
+    );
+    await clock.settle();
+    return { replica, clock, outcome, fatal };
+  };
+
+  test("a log that ends below the machine's position is refused", async () => {
+    const machine = new CounterMachine();
+    machine.apply(lsn(5), recordOf(1));
+    const { outcome, fatal } = await start(new ScriptedLog(), machine);
+    expect(outcome).toMatchObject({ code: "LOG_CORRUPT", message: expect.stringContaining("position 5") as string });
+    expect(fatal).toEqual([]);
+  });
+
+  test("a record of a later version is refused, not passed over", async () => {
+    const log = new ScriptedLog();
+    const later = recordOf(1);
+    later[2] = 2; // Feature level.
+    log.insert([recordOf(1), later]);
+    const { outcome } = await start(log);
+    expect(outcome).toMatchObject({ code: "LOG_CORRUPT", message: expect.stringContaining("position 2") as string });
+  });
+
+  test("a replay that breaks an invariant rejects the start", async () => {
+    const log = new ScriptedLog();
+    log.insert([recordOf(3)]);
+    expect((await start(log)).outcome).toBeInstanceOf(InvariantViolation);
+  });
+
+  test("stamps begin above the log time of the replayed records, whatever the wall clock says", async () => {
+    const log = new ScriptedLog();
+    const aheadMs = new ManualClock().wallMs() + 3_600_000;
+    log.insert([recordOf(1, aheadMs)]);
+    const { replica, clock } = await start(log);
+    clock.advance(100);
+    expect(replica.stampNowMs()).toBe(aheadMs + 100);
+  });
+});
+
 describe("reads (DESIGN §4.6)", () => {
   test("a read waits for a tail that was begun after it", async () => {
     const { replica, clock, log } = await world();
@@ -291,6 +344,19 @@ describe("reads (DESIGN §4.6)", () => {
     expect(caller.replies).toHaveLength(4);
   });
 
+  test("a read whose tail is under way when the replica closes is refused, not forgotten", async () => {
+    const { replica, clock, log } = await world();
+    const caller = new RecordingCaller();
+    log.knowsTail = false;
+    replica.read(caller, 1, get("a"));
+    await clock.settle();
+    replica.close();
+    log.releaseTails();
+    await clock.settle();
+    replica.read(caller, 2, get("a"));
+    expect(caller.replies).toEqual(["1:!SHUTTING_DOWN/definite", "2:!SHUTTING_DOWN/definite"]);
+  });
+
   test("a session read waits for its position", async () => {
     const { replica, clock, add } = await world();
     const caller = new RecordingCaller();
@@ -313,6 +379,25 @@ describe("limits (P9)", () => {
     log.settle("kept-and-acknowledged");
     await clock.settle();
     expect(caller.replies).toEqual(["1:1", "2:2", "3:3", "4:!OVERLOADED/definite"]);
+  });
+
+  test("a command too large for the log is refused alone, in its place", async () => {
+    const { replica, clock, add, log } = await world({ commandBytesMax: 1_000, recordBytesTarget: 10_000 });
+    const [one, two] = [new RecordingCaller(), new RecordingCaller()];
+    const setMany = (values: number): Command => ({
+      type: "setMany",
+      database: 0,
+      pairs: Array.from({ length: values }, (_, index) => ({ key: text(`k${index}`), value: new Uint8Array(100) })),
+      ifNoneExists: false,
+    });
+    add(one, 1, "a");
+    replica.write(two, 1, setMany(50));
+    add(one, 2, "a");
+    replica.write(two, 2, setMany(2));
+    await clock.settle();
+    expect(one.replies).toEqual(["1:1", "2:2"]);
+    expect(two.replies).toEqual(["1:!VALUE_TOO_LARGE/definite", "2:ok"]);
+    expect(log.records[1]?.length).toBeLessThan(1_000);
   });
 
   test("a full batch goes ahead of the end of the turn's batch, in order", async () => {

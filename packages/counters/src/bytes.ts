@@ -30,7 +30,10 @@ function brokenVarint(value: number): never {
   throw new InvariantViolation(`not a varint: ${value}`);
 }
 
-/** A growable byte buffer. Reused through {@link ByteWriter.reset}; it never shrinks. */
+/** A buffer that is larger than this, and mostly empty after a truncation, is given back. */
+const keptCapacityBytes = 1024 * 1024;
+
+/** A growable byte buffer. Reused through {@link ByteWriter.reset}; only {@link ByteWriter.truncate} shrinks it. */
 export class ByteWriter {
   #buffer: Uint8Array<ArrayBuffer>;
   #view: DataView<ArrayBuffer>;
@@ -49,6 +52,17 @@ export class ByteWriter {
   /** Forgets everything written; the buffer stays. */
   reset(): void {
     this.#length = 0;
+  }
+
+  /** Takes back what was written from offset `length` on. */
+  truncate(length: number): void {
+    if (!(length >= 0 && length <= this.#length)) brokenSlice(length, this.#length, this.#length);
+    this.#length = length;
+    if (this.#buffer.length <= Math.max(keptCapacityBytes, 2 * length)) return;
+    const kept = new Uint8Array(Math.max(keptCapacityBytes, 2 * length));
+    kept.set(this.#buffer.subarray(0, length));
+    this.#buffer = kept;
+    this.#view = new DataView(kept.buffer);
   }
 
   u8(value: number): void {

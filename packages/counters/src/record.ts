@@ -129,11 +129,19 @@ export class RecordBuilder {
     return command;
   }
 
-  /** Any other command. Ends every open run: more than needed, but other commands are rare beside runs. */
-  command(command: Command): number {
+  /**
+   * Any other command. Ends every open run: more than needed, but other commands are rare beside runs. Returns its
+   * index in the record; -1 if its encoding takes more than `bytesMax` bytes: then it is not in the record.
+   */
+  command(command: Command, bytesMax: number = Infinity): number {
     this.#runs.end();
-    this.#operationCount += operationsOf(command);
+    const start = this.#writer.length;
     writeCommand(this.#writer, command);
+    if (this.#writer.length - start > bytesMax) {
+      this.#writer.truncate(start);
+      return -1;
+    }
+    this.#operationCount += operationsOf(command);
     return this.#commandCount++;
   }
 
