@@ -56,6 +56,10 @@ export class ChangeTracker {
   #unhashed = new Uint32Array(firstUnhashedMax);
   #unhashedFirst = 0;
   #unhashedCount = 0;
+  #isLoading = false;
+  /** Loaded entries not hashed yet: those ids from here on, below the end, that are marked unhashed. Not in the ring. */
+  #backlogNext = 0;
+  #backlogEnd = 0;
   #dirty = new IdList();
   #dirtyBit = dirtyEven;
   /** Flags of an entry that needs nothing more before a change: unhashed and dirty, not frozen. */
@@ -84,6 +88,11 @@ export class ChangeTracker {
 
   #firstChange(id: number): void {
     this.#flags.ensure(id);
+    if (this.#isLoading) {
+      this.#flags.set(id, unhashed | stored);
+      if (id >= this.#backlogEnd) this.#backlogEnd = id + 1;
+      return;
+    }
     let flags = this.#flags.get(id);
     const frozenBit = dirtyEither ^ this.#dirtyBit;
     if ((flags & frozenBit) !== 0) {
@@ -110,18 +119,42 @@ export class ChangeTracker {
     if ((this.#flags.get(id) & stored) === 0) this.#entries.forget(id);
   }
 
-  /** Every entry was loaded from the store: it is there, and nothing is dirty. */
-  markLoaded(): void {
-    invariant(!this.#isFrozen, "loaded while frozen");
-    for (let index = 0; index < this.#dirty.length; index++) {
-      const id = this.#dirty.at(index);
-      this.#flags.set(id, (this.#flags.get(id) & ~dirtyEither) | stored);
+  /**
+   * Entries come from the store or a snapshot until {@link ChangeTracker.endLoad}: they count as stored and clean, and
+   * their hashes wait in the backlog.
+   */
+  beginLoad(): void {
+    invariant(!this.#isFrozen && this.#dirty.length === 0, "loaded over changes");
+    this.#isLoading = true;
+  }
+
+  /** `inStore`: what was loaded came out of our own store. Else all of it is dirty. */
+  endLoad(inStore: boolean): void {
+    this.#isLoading = false;
+    if (inStore) return;
+    for (let id = 0; id < this.#backlogEnd; id++) {
+      if ((this.#flags.get(id) & unhashed) === 0) continue;
+      this.#flags.set(id, unhashed | this.#dirtyBit);
+      this.#dirty.push(id);
     }
-    this.#dirty.clear();
+  }
+
+  /** True while loaded entries wait to be hashed: the sum is not to be had without a pause. */
+  get hasBacklog(): boolean {
+    return this.#backlogNext < this.#backlogEnd;
+  }
+
+  /** Hashes up to `count` loaded entries; returns how many of `count` are left over. */
+  hashBacklog(count: number): number {
+    let left = count;
+    // An entry of the backlog that was changed since is hashed as it is now: its change saw it marked as unhashed.
+    for (; left > 0 && this.#backlogNext < this.#backlogEnd; left--) this.#hashIfUnhashed(this.#backlogNext++);
+    return left;
   }
 
   /** Brings the hash sum up to date. */
   hashPending(): void {
+    this.hashBacklog(Number.POSITIVE_INFINITY);
     while (this.#unhashedCount > 0) this.#hashOldest();
   }
 
@@ -149,7 +182,13 @@ export class ChangeTracker {
     const id = this.#unhashed[this.#unhashedFirst] as number;
     this.#unhashedFirst = (this.#unhashedFirst + 1) & (this.#unhashed.length - 1);
     this.#unhashedCount--;
-    this.#flags.set(id, this.#flags.get(id) & ~unhashed);
+    this.#hashIfUnhashed(id);
+  }
+
+  #hashIfUnhashed(id: number): void {
+    const flags = this.#flags.get(id);
+    if ((flags & unhashed) === 0) return;
+    this.#flags.set(id, flags & ~unhashed);
     if (!this.#entries.isPresent(id)) return;
     this.#hashEntry(id);
     this.#sum.add(this.#hash);

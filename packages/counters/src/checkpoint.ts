@@ -189,9 +189,24 @@ function loadMeta(state: State, reader: ByteReader): Lsn {
   return position;
 }
 
+export function beginLoad(state: State): void {
+  for (const tracker of trackersOf(state)) tracker.beginLoad();
+}
+
 /** Everything loaded is in our own store (`inStore`), or, from elsewhere, still to be written there. */
 export function finishLoad(state: State, inStore: boolean): void {
-  if (inStore) for (const tracker of trackersOf(state)) tracker.markLoaded();
+  for (const tracker of trackersOf(state)) tracker.endLoad(inStore);
+}
+
+/** True while loaded entries wait to be hashed. */
+export function hasHashBacklog(state: State): boolean {
+  return trackersOf(state).some((tracker) => tracker.hasBacklog);
+}
+
+/** Hashes up to `count` of them. */
+export function hashBacklog(state: State, count: number): void {
+  let left = count;
+  for (const tracker of trackersOf(state)) left = tracker.hashBacklog(left);
 }
 
 /** 16 hexadecimal digits over all entries, writers and log time; not over the position. */

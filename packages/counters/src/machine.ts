@@ -14,10 +14,13 @@ import { applySession } from "./apply-session.ts";
 import { applyTransaction } from "./apply-transaction.ts";
 import { ByteReader, DecodeError } from "./bytes.ts";
 import {
+  beginLoad,
   dirtyCountOf,
   finishLoad,
   type FrozenChanges,
   FrozenSet,
+  hasHashBacklog,
+  hashBacklog,
   loadEntry,
   snapshotEntries,
   stateHashOf,
@@ -241,6 +244,7 @@ export class CounterMachine {
    * Throws QuipuError STORE_CORRUPT for one that does not decode.
    */
   loadEntry(key: Uint8Array, value: Uint8Array): void {
+    if (this.#loadedEntries === 0) beginLoad(this.#state);
     const position = loadEntry(this.#state, this.#reader, key, value);
     this.#loadedEntries++;
     if (position === undefined) return;
@@ -254,7 +258,17 @@ export class CounterMachine {
     if (this.#loadedEntries > 0 && !this.#metaLoaded) {
       throw new QuipuError("STORE_CORRUPT", `${this.#loadedEntries} entries, but none that says at which position`);
     }
-    finishLoad(this.#state, from === "store");
+    if (this.#loadedEntries > 0) finishLoad(this.#state, from === "store");
+  }
+
+  /** True for a while after a load: a state hash would cost a pause in proportion to what was loaded. */
+  get hasHashBacklog(): boolean {
+    return hasHashBacklog(this.#state);
+  }
+
+  /** Hashes up to `count` loaded entries (about 0.1 µs each), to be called now and then while there is a backlog. */
+  hashBacklog(count: number): void {
+    hashBacklog(this.#state, count);
   }
 
   /** Entries changed since the last freeze; an upper bound. */

@@ -43,7 +43,8 @@ export interface ShardStatus {
   readonly sessions: number;
   readonly idempotencyEntries: number;
   readonly expiredKeys: number;
-  readonly stateHash: string;
+  /** null for some seconds after a start: what was loaded is hashed in the background. */
+  readonly stateHash: string | null;
   readonly dirtyEntries: number;
   readonly queuedCommands: number;
   readonly queuedBytes: number;

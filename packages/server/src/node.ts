@@ -211,7 +211,7 @@ function shardStatus({ log, machine, replica, checkpointer }: Core): ShardStatus
     sessions,
     idempotencyEntries,
     expiredKeys,
-    stateHash: machine.stateHash(),
+    stateHash: machine.hasHashBacklog ? null : machine.stateHash(),
     dirtyEntries: machine.dirtyCount,
     queuedCommands: replica.statistics.queuedItems,
     queuedBytes: replica.statistics.queuedBytes,

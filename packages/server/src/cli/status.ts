@@ -48,7 +48,7 @@ function describe(status: NodeStatus): string {
       ["sessions", formatCount(shard.sessions)],
       ["idempotency", `${formatCount(shard.idempotencyEntries)} entries`],
       ["waiting", `${formatCount(shard.queuedCommands)} commands, ${formatCount(shard.queuedBytes)} bytes`],
-      ["state hash", shard.stateHash],
+      ["state hash", shard.stateHash ?? "being computed"],
     );
   }
   return formatPairs(pairs);

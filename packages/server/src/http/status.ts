@@ -22,7 +22,7 @@ const shardSchema = z
     sessions: count,
     idempotencyEntries: count,
     expiredKeys: count,
-    stateHash: z.string(),
+    stateHash: z.string().nullable(),
     dirtyEntries: count,
     queuedCommands: count,
     queuedBytes: count,

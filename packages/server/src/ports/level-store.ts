@@ -66,9 +66,13 @@ export class LevelStore implements KeyValueStore {
   async *entries(from: Uint8Array, to: Uint8Array): AsyncIterable<readonly (readonly [Uint8Array, Uint8Array])[]> {
     const iterator = this.#level.iterator({ gte: from, lt: to, highWaterMarkBytes: pageBytesMax });
     try {
+      let next = iterator.nextv(pageLength);
       for (;;) {
-        const page = await iterator.nextv(pageLength);
+        const page = await next;
         if (page.length === 0) return;
+        // The next page is read while this one is worked on.
+        next = iterator.nextv(pageLength);
+        next.catch(() => undefined); // Seen by the await, if anybody asks for it.
         yield page;
       }
     } finally {
