@@ -4,8 +4,11 @@
  *
  * The set of changed entries is frozen in one step; the batch is filled in short slices between which the replica
  * works on (later changes of a frozen entry copy it first). A hot counter is written once per checkpoint.
+ *
+ * A full disk ends no process here: the checkpoint is given up, its entries count as changed still, the log stays as it
+ * is, and the next one comes an interval later. Any other failure of the store or the log is fatal.
  */
-import type { Clock, KeyValueBatch, KeyValueStore } from "@quipu/core";
+import { type Clock, type KeyValueBatch, type KeyValueStore, type Lsn, QuipuError } from "@quipu/core";
 import type { CounterMachine, FrozenChanges } from "@quipu/counters";
 import type { VirtualLog } from "@quipu/log";
 import type { CheckpointerMutation } from "./mutation.ts";
@@ -16,6 +19,8 @@ export interface CheckpointerOptions {
   readonly log: VirtualLog;
   readonly clock: Clock;
   readonly onFatal: (error: unknown) => void;
+  /** A checkpoint met a full disk; the next one tries again. */
+  readonly onGivenUp?: (error: QuipuError) => void;
   readonly settings?: Partial<CheckpointSettings>;
   /** Tests only. */
   readonly mutation?: CheckpointerMutation;
@@ -55,13 +60,18 @@ export class Checkpointer {
   readonly #log: VirtualLog;
   readonly #clock: Clock;
   readonly #onFatal: (error: unknown) => void;
+  readonly #onGivenUp: (error: QuipuError) => void;
   readonly #settings: CheckpointSettings;
   readonly #mutation: CheckpointerMutation | undefined;
+  /** Resolves when the checkpoint under way is over, however it ended. */
   #running: Promise<void> | undefined;
   #lastMs: number;
   #cancelTimer: (() => void) | undefined;
   #stopped = false;
-  #checkpointedUpTo: number;
+  #checkpointedUpTo: Lsn;
+  #trimmedUpTo: Lsn;
+  /** The last batch failed: the store takes no other before it was reopened. */
+  #storeFailed = false;
   #longestSliceMs = 0;
   #checkpoints = 0;
 
@@ -71,10 +81,12 @@ export class Checkpointer {
     this.#log = options.log;
     this.#clock = options.clock;
     this.#onFatal = options.onFatal;
+    this.#onGivenUp = options.onGivenUp ?? ((): void => {});
     this.#mutation = options.mutation;
     this.#settings = { ...defaultCheckpointSettings, ...options.settings };
     this.#lastMs = options.clock.monotonicMs();
     this.#checkpointedUpTo = options.machine.appliedLsn;
+    this.#trimmedUpTo = this.#checkpointedUpTo;
   }
 
   get statistics(): {
@@ -99,7 +111,7 @@ export class Checkpointer {
 
   /** A checkpoint of the state as of now (or the one under way, and then another). Durable when it resolves. */
   async checkpoint(): Promise<void> {
-    await this.#running;
+    while (this.#running !== undefined) await this.#running;
     await this.#run();
   }
 
@@ -112,7 +124,7 @@ export class Checkpointer {
 
   #isDue(): boolean {
     if (this.#running !== undefined || this.#stopped) return false;
-    if (this.#machine.appliedLsn === this.#checkpointedUpTo) return false;
+    if (this.#machine.appliedLsn === this.#trimmedUpTo) return false;
     return (
       this.#machine.dirtyCount >= this.#settings.dirtyEntriesSoon ||
       this.#clock.monotonicMs() - this.#lastMs >= this.#settings.intervalMs
@@ -120,37 +132,48 @@ export class Checkpointer {
   }
 
   #runInBackground(): void {
-    this.#run().catch((error: unknown) => this.#onFatal(error));
+    this.#run().catch((error: unknown) => {
+      if (error instanceof QuipuError && error.code === "DISK_FULL") this.#onGivenUp(error);
+      else this.#onFatal(error);
+    });
   }
 
   #run(): Promise<void> {
-    const running = this.#write().finally(() => {
+    const run = this.#write().finally(() => {
       this.#running = undefined;
       this.#lastMs = this.#clock.monotonicMs();
     });
-    this.#running = running;
-    return running;
+    this.#running = run.catch(() => undefined);
+    return run;
   }
 
   async #write(): Promise<void> {
-    if (this.#machine.appliedLsn === this.#checkpointedUpTo) return;
+    if (this.#machine.appliedLsn !== this.#checkpointedUpTo) await this.#writeChanges();
+    if (this.#trimmedUpTo === this.#checkpointedUpTo) return;
+    const position = this.#checkpointedUpTo;
+    await this.#log.trim(position);
+    this.#trimmedUpTo = position;
+  }
+
+  async #writeChanges(): Promise<void> {
+    if (this.#storeFailed) await this.#store.reopen?.();
+    this.#storeFailed = false;
     const batch = this.#mutation === "position-not-atomic-with-state" ? this.#tornBatch() : this.#store.batch();
     const frozen = this.#machine.freezeChanges();
-    const position = frozen.position;
     let written = false;
     try {
       await this.#fill(frozen, batch);
-      if (this.#mutation === "trim-before-store-sync") await this.#log.trim(position);
+      if (this.#mutation === "trim-before-store-sync") await this.#log.trim(frozen.position);
       // Synced before the log is cut: the store is then the only place that holds what was cut.
       await batch.write({ sync: true });
       written = true;
     } finally {
+      this.#storeFailed = !written;
       // What a failed write may have lost counts as changed still.
       frozen.release(written);
     }
-    this.#checkpointedUpTo = position;
+    this.#checkpointedUpTo = frozen.position;
     this.#checkpoints += 1;
-    await this.#log.trim(position);
   }
 
   /** Tests only: a batch whose position and record ids become durable before the entries that they stand for. */

@@ -75,5 +75,10 @@ export interface KeyValueStore {
   batch(): KeyValueBatch;
   /** Entries with `from <= key < to` in order, in pages. */
   entries(from: Uint8Array, to: Uint8Array): AsyncIterable<readonly (readonly [Uint8Array, Uint8Array])[]>;
+  /**
+   * After a batch that failed for want of space (DISK_FULL): makes the store take batches again. The failed one is then
+   * in it whole or not at all. Rejects with DISK_FULL while there is no room. Absent: the store needs no such thing.
+   */
+  reopen?(): Promise<void>;
   close(): Promise<void>;
 }
