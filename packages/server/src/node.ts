@@ -148,6 +148,7 @@ async function openCore(options: NodeOptions, metrics: Metrics, closers: Closers
     log,
     clock,
     onFatal,
+    onGivenUp: (error) => options.log.warn({ error: error.message }, "no room for a checkpoint; it is tried again"),
     settings: { intervalMs: configuration.checkpointSeconds * 1000 },
   });
   checkpointer.start();

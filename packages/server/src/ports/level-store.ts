@@ -5,6 +5,7 @@
  * together with every batch after it: what the port promises. Writes run on a worker thread; filling a batch does not,
  * so callers fill large ones in slices.
  */
+import { statfs } from "node:fs/promises";
 import { QuipuError, type KeyValueBatch, type KeyValueStore } from "@quipu/core";
 import { ClassicLevel } from "classic-level";
 
@@ -14,14 +15,18 @@ type Level = ClassicLevel<Uint8Array, Uint8Array>;
 const pageLength = 1000;
 /** And bytes per page, since values may be a megabyte. */
 const pageBytesMax = 1024 * 1024;
-/** A checkpoint of a busy node fills several megabytes; larger tables mean fewer, longer compactions. */
-const writeBufferBytes = 16 * 1024 * 1024;
+/** A checkpoint of a busy node fills several megabytes. Two such buffers may be in memory. */
+const writeBufferBytes = 8 * 1024 * 1024;
+/** Opening writes what its log holds into tables: the batch that failed, at most, and the buffer before it. */
+const reopenRoomBytes: number = 128 * 1024 * 1024;
 
 export class LevelStore implements KeyValueStore {
   readonly #level: Level;
+  readonly #directory: string;
 
-  private constructor(level: Level) {
+  private constructor(level: Level, directory: string) {
     this.#level = level;
+    this.#directory = directory;
   }
 
   /**
@@ -40,7 +45,7 @@ export class LevelStore implements KeyValueStore {
     } catch (error) {
       throw openingFailure(error, directory);
     }
-    return new LevelStore(level);
+    return new LevelStore(level, directory);
   }
 
   get(key: Uint8Array): Promise<Uint8Array | undefined> {
@@ -77,6 +82,24 @@ export class LevelStore implements KeyValueStore {
       }
     } finally {
       await iterator.close();
+    }
+  }
+
+  /**
+   * A failed write leaves LevelDB's log in an unknown state, and it takes no other; a new one begins with opening.
+   * The lock is free for that moment, so there must be room first: opening would fail without, and leave it free. Should
+   * another process take it all the same, this one fails with DATA_DIRECTORY_IN_USE and has to end.
+   */
+  async reopen(): Promise<void> {
+    const { bavail, bsize } = await statfs(this.#directory);
+    if (bavail * bsize < reopenRoomBytes) {
+      throw new QuipuError("DISK_FULL", `${bavail * bsize} bytes are free, ${reopenRoomBytes} needed to go on`);
+    }
+    await this.#level.close();
+    try {
+      await this.#level.open();
+    } catch (error) {
+      throw openingFailure(error, this.#directory);
     }
   }
 
