@@ -49,7 +49,7 @@ export interface ReplicaDoor {
    * pending reads are answered (it would overtake them).
    */
   read(caller: Caller, tag: number, operation: ReadOperation): void;
-  /** A `session` read: waits until `position` is applied. */
+  /** A `session` read: waits until `position` is applied; OVERLOADED if that does not come in a few seconds. */
   readAfter(caller: Caller, tag: number, position: Lsn, operation: ReadOperation): void;
   /**
    * The machine, where a linearizable read may be evaluated on it right now, without waiting: the engine knows its

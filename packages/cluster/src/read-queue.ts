@@ -2,7 +2,7 @@
  * Reads that have to wait: linearizable ones for a tail begun after they came (one tail serves all that wait),
  * `session` ones for a position (DESIGN §4.6).
  */
-import { type Lsn, QuipuError } from "@quipu/core";
+import { type Clock, type Lsn, QuipuError } from "@quipu/core";
 import type { CounterMachine, ReadOperation } from "@quipu/counters";
 import type { Caller } from "./caller.ts";
 
@@ -16,12 +16,22 @@ interface ReadGroup {
   /** Answered once every position below this is applied. */
   readonly readUpTo: number;
   readonly reads: readonly WaitingRead[];
+  /** Until when it is waited for; Infinity where the log is known to get there. */
+  readonly deadlineMs: number;
 }
 
 /** Reads waiting at once; beyond it the newcomer is refused. */
 const waitingReadsMax = 100_000;
 
+/**
+ * How long a `session` read waits for a position that somebody gave: it may be none of this log's, and what waits for
+ * ever would take the places of all others.
+ */
+const positionWaitMsMax = 5_000;
+
 export class ReadQueue {
+  readonly #clock: Pick<Clock, "monotonicMs" | "setTimer">;
+  #cancelDeadline: (() => void) | undefined;
   readonly #machine: CounterMachine;
   readonly #tail: () => Promise<{ readonly tail: Lsn }>;
   #waiting: WaitingRead[] = [];
@@ -33,8 +43,13 @@ export class ReadQueue {
   #milestones: { readonly tail: Lsn; readonly callback: () => void }[] = [];
   #closed = false;
 
-  constructor(machine: CounterMachine, tail: () => Promise<{ readonly tail: Lsn }>) {
+  constructor(
+    machine: CounterMachine,
+    clock: Pick<Clock, "monotonicMs" | "setTimer">,
+    tail: () => Promise<{ readonly tail: Lsn }>,
+  ) {
     this.#machine = machine;
+    this.#clock = clock;
     this.#tail = tail;
     this.#nextPosition = machine.appliedLsn + 1;
   }
@@ -46,11 +61,13 @@ export class ReadQueue {
     this.#startTail();
   }
 
-  /** A read that waits until `position` is applied. */
+  /** A read that waits until `position` is applied, for a while. */
   addAfter(caller: Caller, tag: number, position: Lsn, operation: ReadOperation): void {
     if (!this.#admit(caller, tag)) return;
-    this.#groups.push({ readUpTo: position + 1, reads: [{ caller, tag, operation }] });
+    const deadlineMs = this.#clock.monotonicMs() + positionWaitMsMax;
+    this.#groups.push({ readUpTo: position + 1, reads: [{ caller, tag, operation }], deadlineMs });
     this.advance(this.#nextPosition);
+    this.#watchDeadlines();
   }
 
   /** Positions below `nextPosition` are applied: answers whatever waited for them. */
@@ -72,9 +89,32 @@ export class ReadQueue {
 
   close(): void {
     this.#closed = true;
+    this.#cancelDeadline?.();
     this.#fail([...this.#groups.flatMap((group) => group.reads), ...this.#waiting], stopping());
     this.#groups = [];
     this.#waiting = [];
+  }
+
+  /** One timer, for the earliest deadline. */
+  #watchDeadlines(): void {
+    if (this.#cancelDeadline !== undefined) return;
+    const earliestMs = this.#groups.reduce((earliest, group) => Math.min(earliest, group.deadlineMs), Infinity);
+    if (earliestMs === Infinity) return;
+    this.#cancelDeadline = this.#clock.setTimer(Math.max(1, earliestMs - this.#clock.monotonicMs()), () => {
+      this.#cancelDeadline = undefined;
+      this.#giveUpLate();
+      this.#watchDeadlines();
+    });
+  }
+
+  #giveUpLate(): void {
+    const nowMs = this.#clock.monotonicMs();
+    const late = this.#groups.filter((group) => group.deadlineMs <= nowMs);
+    this.#groups = this.#groups.filter((group) => group.deadlineMs > nowMs);
+    for (const { readUpTo, reads } of late) {
+      const message = `position ${readUpTo - 1} was not reached within ${positionWaitMsMax} ms`;
+      this.#fail(reads, new QuipuError("OVERLOADED", message));
+    }
   }
 
   #passMilestones(): void {
@@ -104,7 +144,7 @@ export class ReadQueue {
       ({ tail }) => {
         this.#tailUnderWay = false;
         if (this.#closed) return this.#fail(reads, stopping());
-        this.#groups.push({ readUpTo: tail, reads });
+        this.#groups.push({ readUpTo: tail, reads, deadlineMs: Infinity });
         this.advance(this.#nextPosition);
         this.#startTail();
       },

@@ -91,7 +91,7 @@ export class Replica implements ReplicaDoor {
     const { log, clock, identity, mutation } = options;
     this.#submitter = new Submitter(log, clock, identity, this.#limits, hooks, mutation);
     this.#answerer = new Answerer(options.machine);
-    this.#reads = new ReadQueue(options.machine, () =>
+    this.#reads = new ReadQueue(options.machine, clock, () =>
       mutation === "read-ignores-tail" ? Promise.resolve({ tail: lsn(0) }) : log.tail(),
     );
     this.#nextPosition = options.machine.appliedLsn + 1;

@@ -369,6 +369,21 @@ describe("reads (DESIGN §4.6)", () => {
   });
 });
 
+test("a session read for a position that does not come is given up", async () => {
+  const { replica, clock, add } = await world();
+  const caller = new RecordingCaller();
+  replica.readAfter(caller, 1, lsn(1_000_000), get("a"));
+  clock.advance(3_000);
+  replica.readAfter(caller, 2, lsn(1_000_000), get("a"));
+  replica.readAfter(caller, 3, lsn(replica.nextPosition), get("a"));
+  clock.advance(2_000);
+  expect(caller.replies).toEqual(["1:!OVERLOADED/definite"]);
+  add(caller, 4, "a");
+  await clock.settle();
+  clock.advance(3_000);
+  expect(caller.replies.slice(1)).toEqual(["4:1", "3:1", "2:!OVERLOADED/definite"]);
+});
+
 describe("limits (P9)", () => {
   test("beyond the queue the newcomer is refused, in its place, and nothing of it is logged", async () => {
     const { clock, add, log } = await world({ queuedItemsMax: 2, recordsInFlightMax: 1 });

@@ -8,6 +8,9 @@ import { KeyHasher, shortKeyBytesMax } from "./hash.ts";
 
 const firstPlaces = 2_048;
 
+/** After this many ends the places are emptied and the count begins again: 0 is what empty places hold. */
+const generationMax = 0x7fff_ffff;
+
 // The eight words of a place: half a cache line.
 const fieldGeneration = 0;
 const fieldHash = 1;
@@ -23,7 +26,7 @@ const fieldBits = 3;
 
 export class OpenRuns {
   readonly #hasher: KeyHasher;
-  #generation = 1;
+  #generation: number;
   /** Places of this generation in use: at most half. */
   #used = 0;
   #placeMask = firstPlaces - 1;
@@ -38,14 +41,20 @@ export class OpenRuns {
   #hash = 0;
   #shape = 0;
 
-  constructor(seed: number) {
+  /** `firstGeneration`: tests only. */
+  constructor(seed: number, firstGeneration: number = 1) {
+    this.#generation = firstGeneration;
     this.#hasher = new KeyHasher(seed);
   }
 
   /** Ends every run. */
   end(): void {
     if (this.#used === 0) return;
-    this.#generation = (this.#generation + 1) | 0;
+    if (this.#generation === generationMax) {
+      this.#places.fill(0);
+      this.#generation = 0;
+    }
+    this.#generation++;
     this.#used = 0;
     this.#poolLength = 0;
     this.#lastPlace = -1;
