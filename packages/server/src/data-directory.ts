@@ -7,7 +7,7 @@
  *     metadata/  chains of the log, identity of the node
  *     lock       who holds the directory, for the message to whoever comes second; no lock by itself
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import path from "node:path";
 import { QuipuError } from "@quipu/core";
@@ -35,8 +35,7 @@ export interface DataDirectory {
 export async function holdDataDirectory(directory: string): Promise<DataDirectory> {
   const absolute = path.resolve(directory);
   try {
-    const firstMade = mkdirSync(absolute, { recursive: true, mode: 0o700 });
-    if (firstMade !== undefined) syncNames(path.dirname(firstMade));
+    makeDirectories(absolute);
   } catch (error) {
     throw unusable(absolute, error);
   }
@@ -58,7 +57,25 @@ export async function holdDataDirectory(directory: string): Promise<DataDirector
   };
 }
 
-/** Makes the name of a directory just made durable: else a power cut could take it with all that is in it. */
+/**
+ * Makes the directory and those above it, each with a durable name: else a power cut could take it with all that is in
+ * it. Not by `recursive` of Node: that syncs no name, and never returns where a parent exists but takes no directory,
+ * as below /proc.
+ */
+function makeDirectories(directory: string): void {
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  const parent = path.dirname(directory);
+  if (parent !== directory) makeDirectories(parent);
+  try {
+    mkdirSync(directory, { mode: 0o700 });
+  } catch (error) {
+    // Another process that makes the same directory may have been faster.
+    const isThere = (error as NodeJS.ErrnoException).code === "EEXIST" && statSync(directory).isDirectory();
+    if (!isThere) throw error;
+  }
+  syncNames(parent);
+}
+
 function syncNames(parent: string): void {
   const descriptor = openSync(parent, "r");
   try {

@@ -1,4 +1,5 @@
 /** The whole node in this process: state through restarts, the lock, what a failed start leaves behind. */
+import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { connect } from "@quipu/client";
@@ -92,6 +93,28 @@ test("a start that fails leaves nothing open", async () => {
 test("a data directory that cannot be one", async () => {
   writeFileSync(path.join(root, "a-file"), "");
   await expect(open("a-file")).rejects.toMatchObject({ code: "DATA_DIRECTORY_UNUSABLE" });
+  await expect(open("a-file/below")).rejects.toMatchObject({ code: "DATA_DIRECTORY_UNUSABLE" });
+});
+
+test.runIf(existsSync("/proc/self"))("a parent that takes no directory is refused, where Node's mkdir loops", () => {
+  // In a process of its own: the bug would block this one, and no timeout of a test could end it.
+  const start = spawnSync(
+    process.execPath,
+    [path.resolve(import.meta.dirname, "../bin/quipu.js"), "start", "--data", "/proc/self/x/y", "--http-port", "0"],
+    { encoding: "utf8", timeout: 20_000 },
+  );
+  expect(start.stderr).toContain("DATA_DIRECTORY_UNUSABLE");
+  expect(start.status).toBe(1);
+});
+
+test("a directory is made with those above it, and used again", async () => {
+  for (const value of [1n, 2n]) {
+    const node = await open("one/two/three");
+    const client = await connect(respUrl(node));
+    expect(await client.counter("x").add(1)).toBe(value);
+    await client.close();
+    await node.close();
+  }
 });
 
 test("a directory that lost a part is refused, not started anew", async () => {
