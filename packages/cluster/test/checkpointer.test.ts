@@ -1,4 +1,11 @@
-import { DiskError, InvariantViolation, type KeyValueBatch, type KeyValueStore, type Lsn, QuipuError } from "@quipu/core";
+import {
+  DiskError,
+  InvariantViolation,
+  type KeyValueBatch,
+  type KeyValueStore,
+  type Lsn,
+  QuipuError,
+} from "@quipu/core";
 import { CounterMachine, RecordBuilder } from "@quipu/counters";
 import { expect, test } from "vitest";
 import { Checkpointer, loadMachine } from "../src/mod.ts";

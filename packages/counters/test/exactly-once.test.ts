@@ -157,7 +157,14 @@ describe("sessions", () => {
   test("open replies of all sessions are bounded together; a refused batch acknowledges all the same", () => {
     const bench = new Bench({ sessionsReplyBytesMax: 50 });
     const of = (session: string, number: number, lowestOpen: number): Plain =>
-      bench.run({ type: "session", session: bytes(session), expiresAtMs: 10_000, number, lowestOpen, operations: [add(1)] });
+      bench.run({
+        type: "session",
+        session: bytes(session),
+        expiresAtMs: 10_000,
+        number,
+        lowestOpen,
+        operations: [add(1)],
+      });
     expect(of("a", 1, 1)).toEqual(["1-1", "0", ["1"]]);
     expect(of("a", 2, 1)).toEqual(["2-1", "0", ["2"]]);
     expect(of("b", 1, 1)).toEqual(["3-1", "0", ["3"]]);
