@@ -25,15 +25,14 @@ export class Answerer {
   /** `beginRecord` said "apply". Applies every command and answers every item, in order. */
   applyAndAnswer(batch: Batch): void {
     const machine = this.#machine;
-    const { callers, tags, places } = batch;
     let applied = 0;
     let readsAnswered = 0;
     let failuresAnswered = 0;
     let last: Caller | undefined;
-    for (let item = 0; item < places.length; item++) {
-      const caller = callers[item] as Caller;
-      const tag = tags[item] as number;
-      const place = places[item] as number;
+    for (let item = 0; item < batch.itemCount; item++) {
+      const caller = batch.caller(item);
+      const tag = batch.tag(item);
+      const place = batch.place(item);
       if (last !== caller) {
         last?.flush();
         last = caller;
@@ -64,25 +63,19 @@ export class Answerer {
   answerWithoutRecord(batch: Batch): void {
     let readsAnswered = 0;
     let failuresAnswered = 0;
-    batch.places.forEach((place, item) => {
-      const caller = batch.callers[item] as Caller;
-      const tag = batch.tags[item] as number;
+    forEachItem(batch, (caller, tag, place) => {
       if (place === placeRide) caller.ride(tag);
       else if (place === placeRead) {
         caller.deliver(tag, this.#machine.read(batch.reads[readsAnswered++] as ReadOperation));
       } else caller.fail(tag, batch.failures[failuresAnswered++] as QuipuError);
-      if (batch.callers[item + 1] !== caller) caller.flush();
     });
   }
 
   /** The record is not in the log, or nobody knows: every item fails, the callers' own replies excepted. */
   failAll(batch: Batch, error: QuipuError): void {
-    batch.places.forEach((place, item) => {
-      const caller = batch.callers[item] as Caller;
-      const tag = batch.tags[item] as number;
+    forEachItem(batch, (caller, tag, place) => {
       if (place === placeRide) caller.ride(tag);
       else caller.fail(tag, error);
-      if (batch.callers[item + 1] !== caller) caller.flush();
     });
   }
 
@@ -101,6 +94,16 @@ export class Answerer {
       return;
     }
     caller.deliverInteger(tag, valueAt(run.first, run.delta, ordinal));
+  }
+}
+
+/** Every item in order, with a flush after the last of each series of one caller. */
+function forEachItem(batch: Batch, answer: (caller: Caller, tag: number, place: number) => void): void {
+  const { itemCount } = batch;
+  for (let item = 0; item < itemCount; item++) {
+    const caller = batch.caller(item);
+    answer(caller, batch.tag(item), batch.place(item));
+    if (item + 1 === itemCount || batch.caller(item + 1) !== caller) caller.flush();
   }
 }
 

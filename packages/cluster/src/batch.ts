@@ -23,12 +23,16 @@ export interface RunResult {
   rejection: OutcomeValue;
 }
 
+/** Items that a new batch has room for. */
+const firstItems = 256;
+
 export class Batch {
   readonly builder: RecordBuilder = new RecordBuilder();
-  readonly callers: Caller[] = [];
-  readonly tags: number[] = [];
-  /** Index of the item's command in the record (>= 0; folded adds share one), or one of the constants above. */
-  readonly places: number[] = [];
+  // By item; only the first #itemCount are valid. Kept through reset: emptied arrays would have to grow anew each time.
+  #callers: (Caller | undefined)[] = new Array<Caller | undefined>(firstItems).fill(undefined);
+  #tags: Int32Array = new Int32Array(firstItems);
+  #places: Int32Array = new Int32Array(firstItems);
+  #itemCount = 0;
   /** For the items at `placeRead` and `placeFailure`, in item order. */
   readonly reads: ReadOperation[] = [];
   readonly failures: QuipuError[] = [];
@@ -39,12 +43,33 @@ export class Batch {
   /** True once an append was tried whose outcome was not surely "not in the log". */
   maybeInLog = false;
 
+  #readBytes = 0;
+
+  /** What the batch holds, in bytes: its commands, and the keys of its reads. */
+  get byteLength(): number {
+    return this.builder.byteLength + this.#readBytes;
+  }
+
   get itemCount(): number {
-    return this.places.length;
+    return this.#itemCount;
   }
 
   get isEmpty(): boolean {
-    return this.places.length === 0;
+    return this.#itemCount === 0;
+  }
+
+  caller(item: number): Caller {
+    return this.#callers[item] as Caller;
+  }
+
+  /** The caller's own word, a 32-bit integer. */
+  tag(item: number): number {
+    return this.#tags[item] as number;
+  }
+
+  /** Index of the item's command in the record (>= 0; folded adds share one), or one of the constants above. */
+  place(item: number): number {
+    return this.#places[item] as number;
   }
 
   /** True if there is anything to log. */
@@ -53,21 +78,53 @@ export class Batch {
   }
 
   push(caller: Caller, tag: number, place: number): void {
-    this.callers.push(caller);
-    this.tags.push(tag);
-    this.places.push(place);
+    const item = this.#itemCount++;
+    if (item === this.#tags.length) this.#grow();
+    this.#callers[item] = caller;
+    this.#tags[item] = tag;
+    this.#places[item] = place;
   }
 
-  /** Back to an open, empty batch; the arrays keep their capacity. */
+  #grow(): void {
+    const tags = new Int32Array(this.#tags.length * 2);
+    const places = new Int32Array(tags.length);
+    tags.set(this.#tags);
+    places.set(this.#places);
+    this.#tags = tags;
+    this.#places = places;
+  }
+
+  pushRead(caller: Caller, tag: number, operation: ReadOperation): void {
+    // A later add must not be folded into a run before this place: the read would see it.
+    this.builder.endRuns();
+    this.reads.push(operation);
+    this.#readBytes += keyBytesOf(operation);
+    this.push(caller, tag, placeRead);
+  }
+
+  /** Refused, but in its place behind the caller's unfinished commands. */
+  pushFailure(caller: Caller, tag: number, error: QuipuError): void {
+    this.failures.push(error);
+    this.push(caller, tag, placeFailure);
+  }
+
+  /** Back to an open, empty batch. */
   reset(): void {
     this.builder.reset();
-    this.callers.length = 0;
-    this.tags.length = 0;
-    this.places.length = 0;
+    // A connection that is gone must not be kept alive by a spare batch.
+    this.#callers.fill(undefined, 0, this.#itemCount);
+    this.#itemCount = 0;
     this.reads.length = 0;
+    this.#readBytes = 0;
     this.failures.length = 0;
     this.record = new Uint8Array(0);
     this.number = 0;
     this.maybeInLog = false;
   }
+}
+
+function keyBytesOf(operation: ReadOperation): number {
+  if ("keys" in operation) return operation.keys.reduce((sum, key) => sum + key.length, 0);
+  if ("key" in operation) return operation.key.length;
+  return "pattern" in operation ? (operation.pattern?.length ?? 0) : 0;
 }

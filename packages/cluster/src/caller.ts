@@ -7,7 +7,7 @@
 import type { Int64, Lsn, QuipuError } from "@quipu/core";
 import type { Command, CounterMachine, OutcomeValue, ReadOperation } from "@quipu/counters";
 
-/** A connection, an HTTP request, an embedded call. `tag` is the caller's own: it comes back unchanged. */
+/** A connection, an HTTP request, an embedded call. `tag` is the caller's own 32-bit integer: it comes back unchanged. */
 export interface Caller {
   /** The reply to one add. The hot path: no object is made for it. */
   deliverInteger(tag: number, value: Int64): void;
