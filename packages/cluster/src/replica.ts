@@ -9,7 +9,7 @@ import { type Clock, type Int64, InvariantViolation, invariant, type Lsn, lsn, Q
 import { type Command, type CounterMachine, type ReadOperation, readRecordId, type RecordId } from "@quipu/counters";
 import type { LogDelivery, Subscription, VirtualLog } from "@quipu/log";
 import { Answerer } from "./answerer.ts";
-import { Batch, placeFailure, placeRead, placeRide } from "./batch.ts";
+import { Batch, placeRide } from "./batch.ts";
 import type { Caller, ReplicaDoor } from "./caller.ts";
 import { defaultReplicaLimits, type ReplicaLimits } from "./limits.ts";
 import { LogClock } from "./log-clock.ts";
@@ -183,7 +183,7 @@ export class Replica implements ReplicaDoor {
     const batch = this.#open;
     const place = batch.builder.command(command, commandBytesMax);
     if (place >= 0) batch.push(caller, tag, place);
-    else this.#pushFailure(batch, caller, tag, tooLarge(commandBytesMax));
+    else batch.pushFailure(caller, tag, tooLarge(commandBytesMax));
     this.#submitted(batch);
   }
 
@@ -193,12 +193,9 @@ export class Replica implements ReplicaDoor {
   }
 
   readInOrder(caller: Caller, tag: number, operation: ReadOperation): void {
-    const batch = this.#open;
-    // A later add must not be folded into a run before this place: the read would see it.
-    batch.builder.endRuns();
-    batch.reads.push(operation);
-    batch.push(caller, tag, placeRead);
-    this.#submitted(batch);
+    if (this.overloaded) return this.#overload(caller, tag);
+    this.#open.pushRead(caller, tag, operation);
+    this.#submitted(this.#open);
   }
 
   read(caller: Caller, tag: number, operation: ReadOperation): void {
@@ -267,20 +264,14 @@ export class Replica implements ReplicaDoor {
     const error = this.#stopped
       ? new QuipuError("SHUTTING_DOWN", "the server is stopping")
       : new QuipuError("OVERLOADED", "too much is waiting for the log; nothing was changed, retry later");
-    this.#pushFailure(batch, caller, tag, error);
+    batch.pushFailure(caller, tag, error);
     this.#submitted(batch);
-  }
-
-  /** Refused, but in its place behind the caller's unfinished commands. */
-  #pushFailure(batch: Batch, caller: Caller, tag: number, error: QuipuError): void {
-    batch.failures.push(error);
-    batch.push(caller, tag, placeFailure);
   }
 
   #submitted(batch: Batch): void {
     this.#queuedItems += 1;
-    if (batch.builder.byteLength >= this.#limits.recordBytesTarget) {
-      this.#queuedBytes += batch.builder.byteLength;
+    if (batch.byteLength >= this.#limits.recordBytesTarget) {
+      this.#queuedBytes += batch.byteLength;
       this.#full.push(batch);
       this.#open = this.#takeSpare();
       this.#lookAtLimits();
@@ -310,7 +301,7 @@ export class Replica implements ReplicaDoor {
       if (batch === this.#open) this.#open = this.#takeSpare();
       else {
         this.#full.shift();
-        this.#queuedBytes -= batch.builder.byteLength;
+        this.#queuedBytes -= batch.byteLength;
       }
       if (batch.logs) this.#submitter.submit(batch, this.#logClock.nowMs());
       else this.#finish(batch, () => this.#answerer.answerWithoutRecord(batch));
@@ -415,6 +406,7 @@ export class Replica implements ReplicaDoor {
     const waiting = [...this.#full, this.#open];
     this.#full = [];
     this.#open = this.#takeSpare();
+    this.#queuedBytes = 0;
     for (const batch of waiting) this.#refuse(batch, error);
     this.#reads.close();
     this.#onIdle?.();

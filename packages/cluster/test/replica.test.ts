@@ -415,6 +415,22 @@ describe("limits (P9)", () => {
     expect(log.records[1]?.length).toBeLessThan(1_000);
   });
 
+  test("reads that wait for the log count in bytes", async () => {
+    const { replica, clock, add, log } = await world({ queuedBytesMax: 2_000, recordBytesTarget: 500 });
+    const caller = new RecordingCaller();
+    log.automatic = false;
+    add(caller, 0, "a");
+    await clock.settle();
+    for (let tag = 1; tag <= 40; tag++) replica.readInOrder(caller, tag, get("k".repeat(100)));
+    expect(replica.overloaded).toBe(true);
+    log.settle("kept-and-acknowledged");
+    await clock.settle();
+    expect(caller.replies.slice(0, 3)).toEqual(["0:1", "1:nil", "2:nil"]);
+    expect(caller.replies.slice(-1)).toEqual(["40:!OVERLOADED/definite"]);
+    expect(replica.overloaded).toBe(false);
+    expect(replica.statistics).toMatchObject({ queuedBytes: 0, queuedItems: 0 });
+  });
+
   test("a full batch goes ahead of the end of the turn's batch, in order", async () => {
     const { clock, add } = await world({ recordBytesTarget: 200 });
     const caller = new RecordingCaller();
