@@ -119,6 +119,21 @@ test("the store keeps batches, lists ranges in order and in pages", async () => 
   await again.close();
 });
 
+test("a store that is opened anew keeps what it has, takes batches and holds its lock", async () => {
+  const directory = path.join(root, "reopened");
+  const store = await LevelStore.open(directory);
+  for (const key of [1, 2]) {
+    const batch = store.batch();
+    batch.put(Uint8Array.of(key), bytes(`v${key}`));
+    await batch.write({ sync: true });
+    await store.reopen();
+  }
+  expect(text(await store.get(Uint8Array.of(1)))).toBe("v1");
+  expect(text(await store.get(Uint8Array.of(2)))).toBe("v2");
+  await expect(LevelStore.open(directory)).rejects.toMatchObject({ code: "DATA_DIRECTORY_IN_USE" });
+  await store.close();
+});
+
 test("a store that is open cannot be opened again", async () => {
   const directory = path.join(root, "locked");
   const store = await LevelStore.open(directory);
