@@ -94,12 +94,6 @@ export class ByteWriter {
     this.#view.setUint32(at, value, true);
   }
 
-  /** Overwrites eight bytes already written, at offset `at`. */
-  setF64(at: number, value: number): void {
-    invariant(at >= 0 && at + 8 <= this.#length, `patch at ${at} of ${this.#length} bytes`);
-    this.#view.setFloat64(at, value, true);
-  }
-
   /** Unsigned LEB128 of an integer in [0, 2^53 - 1]: one to eight bytes. */
   varint(value: number): void {
     if (!(Number.isSafeInteger(value) && value >= 0)) brokenVarint(value);
