@@ -23,6 +23,7 @@ export async function connect(url: string, options: ClientOptions = {}): Promise
 }
 
 export class Client {
+  readonly #address: Address;
   readonly #options: ResolvedOptions;
   readonly #dispatcher: Dispatcher;
   readonly #link: Link;
@@ -32,6 +33,7 @@ export class Client {
 
   /** Made by {@link connect}. */
   constructor(address: Address, options: ResolvedOptions) {
+    this.#address = address;
     this.#options = options;
     this.#dispatcher = new Dispatcher(options, () => this.#link.succeeded());
     this.#link = new Link(address, options, {
@@ -45,7 +47,10 @@ export class Client {
     this.#link.start();
   }
 
-  /** A counter by its key; no request is made, the counter need not exist. */
+  /**
+   * A counter by its key; no request is made, the counter need not exist.
+   * @throws QuipuError KEY_TOO_LARGE, INVALID_ARGUMENT (a lone surrogate, which UTF-8 cannot tell from others)
+   */
   counter(key: string): Counter {
     return new Counter(key, this.#dispatcher);
   }
@@ -64,7 +69,9 @@ export class Client {
     return new Promise((resolve, reject) => {
       const { clock } = this.#options.ports;
       const cancel = clock.setTimer(this.#options.connectTimeoutMs, () => {
-        const text = `no usable server within ${this.#options.connectTimeoutMs} ms`;
+        const { host, port } = this.#address.endpoints[0] ?? {};
+        const why = this.#lastLoss === undefined ? "" : `: ${this.#lastLoss.message}`;
+        const text = `no usable server at ${host}:${port} within ${this.#options.connectTimeoutMs} ms${why}`;
         reject(new QuipuError("CONNECTION_LOST", text, { outcome: "definite", cause: this.#lastLoss }));
       });
       this.#giveUp = (error) => {

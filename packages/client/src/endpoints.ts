@@ -33,11 +33,24 @@ export function parseAddress(url: string): Address {
   const host = parsed.hostname.replace(/^\[(.*)\]$/, "$1");
   if (host === "") throw new QuipuError("INVALID_CONFIGURATION", "the address names no host");
   const port = parsed.port === "" ? defaultPort : Number(parsed.port);
+  // Read as database 0, `redis://host/3` would count somewhere else than its author meant.
+  if (!/^\/?0?$/.test(parsed.pathname) || parsed.search !== "" || parsed.hash !== "") {
+    throw new QuipuError("INVALID_CONFIGURATION", "the address ends behind the port: the SDK uses database 0 only");
+  }
   return {
     endpoints: [{ host, port }],
-    user: parsed.username === "" ? defaultUser : decodeURIComponent(parsed.username),
-    token: parsed.password === "" ? undefined : decodeURIComponent(parsed.password),
+    user: parsed.username === "" ? defaultUser : decodePart(parsed.username, "user"),
+    token: parsed.password === "" ? undefined : decodePart(parsed.password, "token"),
   };
+}
+
+/** The text does not repeat the part: it may be a secret. */
+function decodePart(part: string, what: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch (cause) {
+    throw new QuipuError("INVALID_CONFIGURATION", `the ${what} in the address is not percent-encoded UTF-8`, { cause });
+  }
 }
 
 /** Gives the endpoint for the next attempt: round robin, so that a dead one is left at once. */

@@ -92,6 +92,9 @@ describe("values", () => {
     expect(() => client.counter("ü".repeat(keyBytesMax / 2 + 1))).toThrow(
       expect.objectContaining({ code: "KEY_TOO_LARGE" }),
     );
+    for (const lone of ["\ud800", "a\udc00b"]) {
+      expect(() => client.counter(lone)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
+    }
     expect(batches()).toEqual([]);
   });
 });
@@ -327,16 +330,20 @@ describe("connect", () => {
   test("nobody there: keeps trying, then says so", async () => {
     const { url } = server;
     await server.stop();
-    await expect(connect(url, { connectTimeoutMs: 20, backoffFirstMs: 1 })).rejects.toMatchObject({
+    await expect(connect(url, { connectTimeoutMs: 100, backoffFirstMs: 1 })).rejects.toMatchObject({
       code: "CONNECTION_LOST",
       outcome: "definite",
+      message: expect.stringMatching(/no usable server at 127\.0\.0\.1:\d+ within 100 ms: .*ECONNREFUSED/),
     });
     await server.start();
   });
 
-  test.each(["http://a:1", "quipu://", "nonsense"])("%s is no address", async (url) => {
-    await expect(connect(url)).rejects.toMatchObject({ code: "INVALID_CONFIGURATION" });
-  });
+  test.each(["http://a:1", "quipu://", "nonsense", "redis://a:1/3", "quipu://a?tls=1", "quipu://:%zz@a:1"])(
+    "%s is no address",
+    async (url) => {
+      await expect(connect(url)).rejects.toMatchObject({ code: "INVALID_CONFIGURATION" });
+    },
+  );
 
   test("options out of range are refused", async () => {
     await expect(connect(server.url, { requestTimeoutMs: -1 })).rejects.toMatchObject({
