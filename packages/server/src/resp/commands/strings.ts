@@ -19,23 +19,41 @@ import { formatBulk, formatInteger, formatStatus, formatWhetherSet } from "../re
 
 type SetOperation = Extract<WriteOperation, { readonly type: "set" }>;
 
+/** What SET and GETEX may do with the expiry. An option may stand twice; its last value counts, as in Redis. */
+type ExpiryOption = "KEEPTTL" | "PERSIST" | ExpiryUnit;
+
+interface ChosenExpiry {
+  readonly option: ExpiryOption;
+  /** Where its value stands; read once all options are known to be in order. */
+  readonly valueIndex: number;
+}
+
+/** The option at `index`, unless another one about the expiry stands before it. */
+function expiryOptionAt(args: CommandArguments, index: number, earlier: ChosenExpiry | undefined): ChosenExpiry {
+  const option = keywordAt(args, index);
+  if (option !== "KEEPTTL" && option !== "PERSIST" && !isExpiryUnit(option)) throw syntaxError();
+  if (earlier !== undefined && earlier.option !== option) throw syntaxError();
+  return { option, valueIndex: isExpiryUnit(option) ? requireOptionValue(args, index) : index };
+}
+
+function chosenExpiry(args: CommandArguments, { option, valueIndex }: ChosenExpiry, command: string): ExpiryChange {
+  if (option === "KEEPTTL") return expiryKept;
+  return option === "PERSIST" ? expiryCleared : expiryAt(args, valueIndex, option, command);
+}
+
 function planSet(args: CommandArguments, { database }: PlanContext): Plan {
   let condition: SetOperation["condition"] = "always";
   let returnPrevious = false;
-  let expiry: ExpiryChange | undefined;
+  let chosen: ChosenExpiry | undefined;
   for (let index = 3; index < args.length; index++) {
     const option = keywordAt(args, index);
-    if ((option === "NX" || option === "XX") && condition === "always") {
-      condition = option === "NX" ? "ifAbsent" : "ifPresent";
-    } else if (option === "GET") {
-      returnPrevious = true;
-    } else if (option === "KEEPTTL" && expiry === undefined) {
-      expiry = expiryKept;
-    } else if (isExpiryUnit(option) && expiry === undefined) {
-      index = requireOptionValue(args, index);
-      expiry = expiryAt(args, index, option, "set");
-    } else {
-      throw syntaxError();
+    if (option === "NX" && condition !== "ifPresent") condition = "ifAbsent";
+    else if (option === "XX" && condition !== "ifAbsent") condition = "ifPresent";
+    else if (option === "GET") returnPrevious = true;
+    else if (option === "PERSIST") throw syntaxError();
+    else {
+      chosen = expiryOptionAt(args, index, chosen);
+      index = chosen.valueIndex;
     }
   }
   const operation: SetOperation = {
@@ -45,7 +63,7 @@ function planSet(args: CommandArguments, { database }: PlanContext): Plan {
     value: valueAt(args, 2),
     condition,
     returnPrevious,
-    expiry: expiry ?? expiryCleared,
+    expiry: chosen === undefined ? expiryCleared : chosenExpiry(args, chosen, "set"),
   };
   return { operation, format: returnPrevious ? formatBulk : formatStatus };
 }
@@ -79,11 +97,13 @@ function planSetExpiring(unit: ExpiryUnit, command: string) {
 function planGetAndExpire(args: CommandArguments, { database }: PlanContext): Plan {
   const key = keyAt(args, 1);
   if (args.length === 2) return { operation: { type: "get", database, key }, format: formatBulk };
-  const option = keywordAt(args, 2);
-  let expiry: ExpiryChange;
-  if (option === "PERSIST" && args.length === 3) expiry = expiryCleared;
-  else if (isExpiryUnit(option) && args.length === 4) expiry = expiryAt(args, 3, option, "getex");
-  else throw syntaxError();
+  let chosen: ChosenExpiry | undefined;
+  for (let index = 2; index < args.length; index++) {
+    chosen = expiryOptionAt(args, index, chosen);
+    if (chosen.option === "KEEPTTL") throw syntaxError();
+    index = chosen.valueIndex;
+  }
+  const expiry = chosen === undefined ? expiryKept : chosenExpiry(args, chosen, "getex");
   return { operation: { type: "getAndExpire", database, key, expiry }, format: formatBulk };
 }
 
