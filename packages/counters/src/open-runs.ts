@@ -7,6 +7,10 @@ import type { Int64 } from "@quipu/core";
 import { KeyHasher, shortKeyBytesMax } from "./hash.ts";
 
 const firstPlaces = 2_048;
+/** After so many adds of a batch it is known whether folding pays. */
+const sampleAdds = 256;
+/** Fewer folded than this, and the rest of the batch is not looked at: on random keys looking costs a tenth of an add. */
+const sampleFoldedMin = 16;
 
 /** After this many ends the places are emptied and the count begins again: 0 is what empty places hold. */
 const generationMax = 0x7fff_ffff;
@@ -40,11 +44,21 @@ export class OpenRuns {
   #place = 0;
   #hash = 0;
   #shape = 0;
+  /** Adds of this batch that were looked at, and how many of them met an open run. */
+  #sought = 0;
+  #folded = 0;
 
   /** `firstGeneration`: tests only. */
   constructor(seed: number, firstGeneration: number = 1) {
     this.#generation = firstGeneration;
     this.#hasher = new KeyHasher(seed);
+  }
+
+  /** A new batch: folding is tried again. */
+  reset(): void {
+    this.end();
+    this.#sought = 0;
+    this.#folded = 0;
   }
 
   /** Ends every run. */
@@ -62,6 +76,11 @@ export class OpenRuns {
 
   /** The place of the open run of this key, or -1; then {@link OpenRuns.open} may open one there. */
   find(database: number, bytes: Uint8Array, start: number, end: number): number {
+    if (this.#sought >= sampleAdds && !this.#foldingPays()) {
+      this.#place = -1;
+      return -1;
+    }
+    this.#sought++;
     const length = end - start;
     if (this.#lastPlace >= 0 && this.#isLast((length << 16) | database, bytes, start, length)) {
       this.#place = this.#lastPlace;
@@ -91,6 +110,13 @@ export class OpenRuns {
     return -1;
   }
 
+  /** Giving up ends every run: an add that is not looked at must not be overtaken by one that folds. */
+  #foldingPays(): boolean {
+    if (this.#folded >= sampleFoldedMin) return true;
+    this.end();
+    return false;
+  }
+
   delta(place: number): Int64 {
     return this.#deltas[place] as Int64;
   }
@@ -105,6 +131,7 @@ export class OpenRuns {
 
   /** One add more in the run; returns how many there are now. */
   raise(place: number): number {
+    this.#folded++;
     const at = (place << fieldBits) + fieldCount;
     const count = (this.#places[at] as number) + 1;
     this.#places[at] = count;

@@ -105,7 +105,7 @@ export class RecordBuilder {
     this.#writer.f64(0);
     this.#writer.f64(0);
     this.#writer.f64(0);
-    this.#runs.end();
+    this.#runs.reset();
     this.#commandCount = 0;
     this.#operationCount = 0;
   }

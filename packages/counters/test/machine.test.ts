@@ -40,12 +40,26 @@ describe("runs", () => {
   test("many open runs are told apart", () => {
     const bench = new Bench();
     const keys = Array.from({ length: 5_000 }, (_, index) => bytes(`key-${index}`));
+    // Some folding first, or the builder would take it that it does not pay here.
+    for (let add = 0; add < 50; add++) expect(bench.builder.add(0, bytes("hot"), 0, 3, 1)).toBe(0);
     for (let round = 0; round < 3; round++) {
-      keys.forEach((key, index) => expect(bench.builder.add(0, key, 0, key.length, 1)).toBe(index));
+      keys.forEach((key, index) => expect(bench.builder.add(0, key, 0, key.length, 1)).toBe(index + 1));
     }
     bench.applyAll();
-    expect(bench.read({ type: "databaseSize", database: 0 })).toBe("5000");
+    expect(bench.read({ type: "databaseSize", database: 0 })).toBe("5001");
     for (const key of keys) expect(bench.read({ type: "get", database: 0, key })).toBe("3");
+  });
+
+  test("where folding does not pay it is given up for the batch, and no add overtakes another of its key", () => {
+    const bench = new Bench();
+    const keys = Array.from({ length: 300 }, (_, index) => bytes(`key-${index}`));
+    const places = [0, 1, 2].map(() => keys.map((key) => bench.builder.add(0, key, 0, key.length, 1)));
+    // Each add a command of its own, in the order of the calls: the runs open when it was given up are ended.
+    expect(places.flat()).toEqual(Array.from({ length: 900 }, (_, index) => index));
+    bench.applyAll();
+    for (const key of keys) expect(bench.read({ type: "get", database: 0, key })).toBe("3");
+    // The next batch begins anew.
+    expect([1, 2, 3].map(() => bench.builder.add(0, bytes("hot"), 0, 3, 1))).toEqual([0, 0, 0]);
   });
 });
 
