@@ -16,16 +16,16 @@ const pure: readonly string[] = [];
 /** `crc32` of node:zlib is a pure function, eight times faster than one written here. */
 const checksumOnly: readonly string[] = ["node:zlib"];
 
-/** From the bottom up: a layer imports only layers above it in this list. */
+/** From the bottom up: a layer imports only layers above it in this list, and of those only what it needs. */
 export const layers: Readonly<Record<string, Layer>> = {
   core: { packages: [], node: pure },
   routing: { packages: ["core"], node: pure },
   counters: { packages: ["core", "routing"], node: pure },
   protocol: { packages: ["core"], node: pure },
-  log: { packages: ["core", "protocol"], node: checksumOnly },
-  cluster: { packages: ["core", "routing", "counters", "protocol", "log"], node: checksumOnly },
-  simulator: { packages: ["core", "routing", "counters", "protocol", "log", "cluster"], node: checksumOnly },
-  client: { packages: ["core", "routing", "protocol"], node: "all" },
+  log: { packages: ["core"], node: checksumOnly },
+  cluster: { packages: ["core", "counters", "log"], node: checksumOnly },
+  simulator: { packages: ["core", "routing", "counters", "log", "cluster"], node: checksumOnly },
+  client: { packages: ["core", "protocol"], node: "all" },
   server: { packages: ["core", "routing", "counters", "protocol", "log", "cluster", "client"], node: "all" },
 };
 
@@ -143,7 +143,11 @@ function checkBare(
   }
   const name = specifier.split("/", specifier.startsWith("@") ? 2 : 1).join("/");
   const target = [...manifests].find(([, manifest]) => manifest.name === name);
-  if (target === undefined) return checkForeign(folder, part, name, manifests);
+  const isTesting = shown.includes("/src/testing/");
+  if (target === undefined) {
+    // Development tools, which the root declares; knip reports those that it does not.
+    return part === "test" || isTesting ? undefined : checkForeign(folder, name, manifests);
+  }
   const [other, manifest] = target;
   const subpath = `.${specifier.slice(name.length)}`;
   if (!(subpath in manifest.exports)) return `${specifier} is not exported by ${name}`;
@@ -153,17 +157,11 @@ function checkBare(
   if (!layerOf(folder).packages.includes(other)) return `${folder} may not import ${other}`;
   if (!(name in (manifests.get(folder)?.dependencies ?? {}))) return `${name} is not declared in package.json`;
   // What helps tests has no place in what we ship; the simulator is a test from top to bottom.
-  const forTests = part === "test" || folder === "simulator" || shown.includes("/src/testing/");
+  const forTests = part === "test" || folder === "simulator" || isTesting;
   return subpath === "./testing" && !forTests ? `${specifier} is for tests only` : undefined;
 }
 
-function checkForeign(
-  folder: string,
-  part: "src" | "test",
-  name: string,
-  manifests: ReadonlyMap<string, Manifest>,
-): string | undefined {
-  if (part === "test") return undefined; // Development tools; knip reports those that are not declared.
+function checkForeign(folder: string, name: string, manifests: ReadonlyMap<string, Manifest>): string | undefined {
   const declared = manifests.get(folder)?.dependencies ?? {};
   return name in declared ? undefined : `${name} is not declared in packages/${folder}/package.json`;
 }
