@@ -157,14 +157,18 @@ function loadByPrefix(state: State, reader: ByteReader, key: Uint8Array): Lsn | 
     case storePrefix.counter:
       return loadCounter(state, reader, slot, key[3] as number, rest);
     case storePrefix.idempotency:
-      return void state.idempotency.load(slot, rest, reader);
+      state.idempotency.load(slot, rest, reader);
+      return undefined;
     case storePrefix.removal:
-      return void state.counters.removals.load(slot, reader);
+      state.counters.removals.load(slot, reader);
+      return undefined;
     case storePrefix.session:
-      return void state.sessions.load(rest, reader);
+      state.sessions.load(rest, reader);
+      return undefined;
     case storePrefix.writer:
       if (rest.length !== 4) throw new DecodeError("a writer's key has 4 bytes");
-      return void state.writers.load(new DataView(rest.buffer, rest.byteOffset).getUint32(0), reader);
+      state.writers.load(new DataView(rest.buffer, rest.byteOffset).getUint32(0), reader);
+      return undefined;
     case storePrefix.meta:
       return loadMeta(state, reader);
     default:
