@@ -27,7 +27,8 @@ export class Counter {
       throw new QuipuError("KEY_TOO_LARGE", `a key has at most ${keyBytesMax} bytes in UTF-8`);
     }
     // UTF-8 would turn each into U+FFFD, and two keys into one counter.
-    if (/\p{Surrogate}/u.test(key)) throw new QuipuError("INVALID_ARGUMENT", "a key is Unicode text: no lone surrogates");
+    if (/\p{Surrogate}/u.test(key))
+      throw new QuipuError("INVALID_ARGUMENT", "a key is Unicode text: no lone surrogates");
     this.key = key;
     this.#dispatcher = dispatcher;
   }
