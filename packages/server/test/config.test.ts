@@ -99,7 +99,7 @@ test("tokens come from the environment, a file, or both; short and missing ones 
   expect(loaded.tokens).toEqual([`${token}-3`, `${token}-4`, token, `${token}-2`]);
   expect(refusal({}, { QUIPU_TOKENS: "short" }).message).toMatch(/shorter than 16/);
   expect(refusal({}, { QUIPU_TOKENS: "" }).code).toBe("INVALID_CONFIGURATION");
-  expect(refusal({ "tokens-file": fileWith("no-tokens", "# none\n") }).message).toMatch(/no token/);
+  expect(refusal({ "tokens-file": fileWith("no-tokens", "# none\n") }).message).toMatch(/^--tokens-file: no token/);
 });
 
 test("a public bind needs a token", () => {

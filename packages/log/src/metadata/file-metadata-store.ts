@@ -90,7 +90,10 @@ class FileMetadataStore implements MetadataStore {
       await this.#disk.syncDirectory(this.#directory);
     } catch (error) {
       await file?.close();
-      if (isDiskFull(error)) throw new QuipuError("DISK_FULL", `no room to replace ${this.#path}`, { cause: error });
+      if (isDiskFull(error))
+        throw new QuipuError("DISK_FULL", `the disk is full: no room to replace ${this.#path}. Free space`, {
+          cause: error,
+        });
       // Whether the new file is in place is not known any more; only the next start will tell.
       this.#failed = new QuipuError("DISK_FAILED", `could not replace ${this.#path}: ${String(error)}`, {
         cause: error,

@@ -431,7 +431,10 @@ function addToHead(head: FrameBuilder, group: number, state: GroupState): void {
 }
 
 function diskFull(directory: string): QuipuError {
-  return new QuipuError("DISK_FULL", `no room for another segment in ${directory}`);
+  return new QuipuError(
+    "DISK_FULL",
+    `the disk is full: no room for another log segment in ${directory}/; reads go on. Free space`,
+  );
 }
 
 /** Takes over the segment that was prepared before the restart, if it can be used as it is. */

@@ -140,7 +140,8 @@ function readTokens(given: ReadonlyMap<SettingName, Given>): readonly string[] {
   if (file !== undefined)
     tokens.push(...tokensOfFile(readSetting("tokens-file", settings["tokens-file"].schema, file)));
   // An empty list from a given source would silently open the doors.
-  if ((direct !== undefined || file !== undefined) && tokens.length === 0) throw refuse("no token in the given source");
+  const source = file ?? direct;
+  if (source !== undefined && tokens.length === 0) throw refuse(`${source.where}: no token is in it`);
   const short = tokens.findIndex((token) => token.length < tokenCharactersMin);
   if (short >= 0) {
     throw refuse(`token ${short + 1} is shorter than ${tokenCharactersMin} characters; make one: openssl rand -hex 32`);
