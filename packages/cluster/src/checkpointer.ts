@@ -36,6 +36,8 @@ export interface CheckpointSettings {
   readonly dirtyEntriesSoon: number;
   /** Longest a slice may hold the event loop, in CPU time of ours. */
   readonly sliceMs: number;
+  /** The same while more changes than {@link CheckpointSettings.dirtyEntriesSoon} pile up behind the checkpoint. */
+  readonly hurriedSliceMs: number;
   /** Pause between slices: the share of the loop that a checkpoint takes is slice / (slice + pause). */
   readonly pauseMs: number;
 }
@@ -44,6 +46,7 @@ export const defaultCheckpointSettings: CheckpointSettings = {
   intervalMs: 5_000,
   dirtyEntriesSoon: 120_000,
   sliceMs: 2,
+  hurriedSliceMs: 6,
   pauseMs: 2,
 };
 
@@ -200,7 +203,8 @@ export class Checkpointer {
     while (more) {
       const startMs = this.#clock.monotonicMs();
       let elapsedMs = 0;
-      while (more && elapsedMs < this.#settings.sliceMs) {
+      const sliceMs = this.#isPressed ? this.#settings.hurriedSliceMs : this.#settings.sliceMs;
+      while (more && elapsedMs < sliceMs) {
         more = frozen.next(entriesPerLook, batch);
         elapsedMs = this.#clock.monotonicMs() - startMs;
       }
@@ -209,10 +213,14 @@ export class Checkpointer {
     }
   }
 
+  /** More is changing than a leisurely checkpoint keeps up with: the next one would be larger still. */
+  get #isPressed(): boolean {
+    return this.#machine.dirtyCount * 2 >= this.#settings.dirtyEntriesSoon;
+  }
+
   #pause(): Promise<void> {
     return new Promise((resolve) => {
-      // More is changing than a leisurely checkpoint keeps up with: the next one would be larger still.
-      if (this.#machine.dirtyCount >= this.#settings.dirtyEntriesSoon) this.#clock.endOfTurn(resolve);
+      if (this.#isPressed) this.#clock.endOfTurn(resolve);
       else this.#clock.setTimer(this.#settings.pauseMs, resolve);
     });
   }
