@@ -8,6 +8,7 @@
 import { statfs } from "node:fs/promises";
 import { QuipuError, type KeyValueBatch, type KeyValueStore } from "@quipu/core";
 import { ClassicLevel } from "classic-level";
+import { Scratch } from "./scratch.ts";
 
 type Level = ClassicLevel<Uint8Array, Uint8Array>;
 
@@ -22,6 +23,8 @@ const reopenRoomBytes: number = 128 * 1024 * 1024;
 
 export class LevelStore implements KeyValueStore {
   readonly #level: Level;
+  readonly #key = new Scratch();
+  readonly #value = new Scratch();
   readonly #directory: string;
 
   private constructor(level: Level, directory: string) {
@@ -55,8 +58,9 @@ export class LevelStore implements KeyValueStore {
   batch(): KeyValueBatch {
     const chained = this.#level.batch();
     return {
-      put: (key, value) => void chained.put(key, value),
-      delete: (key) => void chained.del(key),
+      // LevelDB's batch copies what it is given before the call returns.
+      put: (key, value) => void chained.put(this.#key.hold(key), this.#value.hold(value)),
+      delete: (key) => void chained.del(this.#key.hold(key)),
       write: async (options) => {
         try {
           await chained.write({ sync: options.sync });
