@@ -27,7 +27,7 @@ export interface RunResult {
 const firstItems = 256;
 
 export class Batch {
-  readonly builder: RecordBuilder = new RecordBuilder();
+  readonly builder: RecordBuilder;
   // By item; only the first #itemCount are valid. Kept through reset: emptied arrays would have to grow anew each time.
   #callers: (Caller | undefined)[] = new Array<Caller | undefined>(firstItems).fill(undefined);
   #tags: Int32Array = new Int32Array(firstItems);
@@ -48,6 +48,11 @@ export class Batch {
   /** What the batch holds, in bytes: its commands, and the keys of its reads. */
   get byteLength(): number {
     return this.builder.byteLength + this.#readBytes;
+  }
+
+  /** `seed`: see {@link RecordBuilder}. */
+  constructor(seed: number) {
+    this.builder = new RecordBuilder(seed);
   }
 
   get itemCount(): number {

@@ -24,6 +24,8 @@ export interface ReplicaOptions {
   readonly clock: Clock;
   readonly identity: WriterIdentity;
   readonly limits?: Partial<ReplicaLimits>;
+  /** Of the hash tables of open batches, unknown to clients. Influences speed only. */
+  readonly seed?: number;
   /** A broken invariant or a lost log: the owner ends the process. The replica has already stopped. */
   readonly onFatal: (error: unknown) => void;
   /** Tests only. */
@@ -40,6 +42,7 @@ export class Replica implements ReplicaDoor {
   readonly machine: CounterMachine;
   readonly #log: VirtualLog;
   readonly #clock: Clock;
+  readonly #seed: number;
   #logClock: LogClock;
   readonly #identity: WriterIdentity;
   readonly #limits: ReplicaLimits;
@@ -49,7 +52,7 @@ export class Replica implements ReplicaDoor {
   readonly #reads: ReadQueue;
   #subscription: Subscription | undefined;
   /** Takes what callers submit now. */
-  #open: Batch = new Batch();
+  #open: Batch;
   /** Closed because they were full, waiting for room in flight. Oldest first. */
   #full: Batch[] = [];
   #spare: Batch[] = [];
@@ -75,6 +78,8 @@ export class Replica implements ReplicaDoor {
     this.machine = options.machine;
     this.#log = options.log;
     this.#clock = options.clock;
+    this.#seed = options.seed ?? 0;
+    this.#open = new Batch(this.#seed);
     this.#identity = options.identity;
     this.#limits = { ...defaultReplicaLimits, ...options.limits };
     this.#queuedItemsMax = this.#limits.queuedItemsMax;
@@ -329,7 +334,7 @@ export class Replica implements ReplicaDoor {
   }
 
   #takeSpare(): Batch {
-    return this.#spare.pop() ?? new Batch();
+    return this.#spare.pop() ?? new Batch(this.#seed);
   }
 
   #refuse(batch: Batch, error: QuipuError): void {

@@ -135,11 +135,13 @@ async function openCore(options: NodeOptions, metrics: Metrics, closers: Closers
   closers.add("the data directory", () => data.release());
   const disk = new NodeDisk(data.path, { onSync: (durationMs) => metrics.observeSync(durationMs) });
   const { log, metadata } = await openNodeLog({ disk, clock, onFatal, closers });
-  const machine = new CounterMachine();
+  // So that nobody can choose keys that collide.
+  const seed = new CryptoRandom().uint32();
+  const machine = new CounterMachine({ seed });
   await loadMachine(data.store, machine);
   await requireLogReaches(log, machine);
   const identity = await raiseIncarnation(metadata);
-  const replica = new Replica({ log, machine, clock, identity, onFatal });
+  const replica = new Replica({ log, machine, clock, identity, seed, onFatal });
   closers.add("the replica", () => replica.close());
   await replica.start();
   const checkpointer = new Checkpointer({
