@@ -1,8 +1,10 @@
 /**
  * The data directory, and who holds it.
  *
- *     store/     LevelDB: the last checkpoint. Its LOCK file is the real lock: the operating system frees it when the
- *                holder dies, however it dies, so there is no stale lock to clean up.
+ *     guard/     an empty LevelDB whose LOCK file is the real lock: the operating system frees it when the holder dies,
+ *                however it dies, so there is no stale lock to clean up. Node has no other way to such a lock.
+ *     store/     LevelDB: the last checkpoint. Its own lock will not do: it is free for a moment when the store is
+ *                opened again after a full disk.
  *     wal/       the write-ahead log
  *     metadata/  chains of the log, identity of the node
  *     lock       who holds the directory, for the message to whoever comes second; no lock by itself
@@ -15,6 +17,7 @@ import { LevelStore } from "./ports/level-store.ts";
 
 export const walDirectory = "wal";
 export const metadataDirectory = "metadata";
+const guardDirectory = "guard";
 const storeDirectory = "store";
 const holderFile = "lock";
 
@@ -27,7 +30,7 @@ interface Holder {
 export interface DataDirectory {
   readonly path: string;
   readonly store: LevelStore;
-  /** Closes the store, which lets the next process in. */
+  /** Closes the store and lets the next process in. */
   release(): Promise<void>;
 }
 
@@ -39,11 +42,19 @@ export async function holdDataDirectory(directory: string): Promise<DataDirector
   } catch (error) {
     throw unusable(absolute, error);
   }
-  const store = await openStore(absolute);
+  const guard = await openGuard(absolute);
+  let store: LevelStore;
+  try {
+    store = await LevelStore.open(path.join(absolute, storeDirectory));
+  } catch (error) {
+    await guard.close();
+    throw error;
+  }
   try {
     writeHolder(absolute);
   } catch (error) {
     await store.close();
+    await guard.close();
     throw unusable(absolute, error);
   }
   return {
@@ -53,6 +64,7 @@ export async function holdDataDirectory(directory: string): Promise<DataDirector
       // First the message, then the lock: whoever takes it next writes his own.
       rmSync(path.join(absolute, holderFile), { force: true });
       await store.close();
+      await guard.close();
     },
   };
 }
@@ -85,9 +97,9 @@ function syncNames(parent: string): void {
   }
 }
 
-async function openStore(directory: string): Promise<LevelStore> {
+async function openGuard(directory: string): Promise<LevelStore> {
   try {
-    return await LevelStore.open(path.join(directory, storeDirectory));
+    return await LevelStore.open(path.join(directory, guardDirectory));
   } catch (error) {
     if (!(error instanceof QuipuError) || error.code !== "DATA_DIRECTORY_IN_USE") throw error;
     const holder = readHolder(directory);

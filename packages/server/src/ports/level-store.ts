@@ -91,8 +91,8 @@ export class LevelStore implements KeyValueStore {
 
   /**
    * A failed write leaves LevelDB's log in an unknown state, and it takes no other; a new one begins with opening.
-   * The lock is free for that moment, so there must be room first: opening would fail without, and leave it free. Should
-   * another process take it all the same, this one fails with DATA_DIRECTORY_IN_USE and has to end.
+   * There must be room first: opening would fail without. LevelDB's own lock is free for that moment, so the data
+   * directory has another (data-directory.ts).
    */
   async reopen(): Promise<void> {
     const { bavail, bsize } = await statfs(this.#directory);
