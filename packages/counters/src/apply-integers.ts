@@ -63,7 +63,7 @@ function applyStep(
   const present = found >= 0 && counters.isPresent(found);
   const step = stepFrom(present ? counters.value(found) : 0);
   if (step.next === undefined) return step.outcome;
-  const refusal = refusalOfWrite(state, present, found, step.next);
+  const refusal = refusalOfWrite(state, present ? found : -1, key, step.next);
   if (refusal !== null) return failure(refusal);
   const id = present ? found : counters.create(database, key, 0, key.length, found);
   counters.write(id, step.next, state.lsn, state.index);
@@ -71,10 +71,10 @@ function applyStep(
   return step.outcome;
 }
 
-/** Why a value may not be written: the bounds of a live key, or the limit of keys for a new one. */
-function refusalOfWrite(state: State, present: boolean, id: number, next: Int64 | Uint8Array): ErrorCode | null {
-  if (present) return refusalOfStep(state.counters, id, next);
-  return state.counters.size >= state.limits.keysMax ? "OVERLOADED" : null;
+/** Why a value may not be written: the bounds of a live key, or the limits. `id` is -1 for a new key. */
+function refusalOfWrite(state: State, id: number, key: Uint8Array, next: Int64 | Uint8Array): ErrorCode | null {
+  const outside = id < 0 ? null : refusalOfStep(state.counters, id, next);
+  return outside ?? state.refusalOfStoring(id, key.length, next);
 }
 
 /** Sets, keeps or clears each end. An absent key comes to be, at 0, only where an end is set. */
@@ -94,7 +94,7 @@ export function applyBound(state: State, operation: Variant<"bound">): OutcomeVa
   if (minimum !== null && maximum !== null && int64Compare(minimum, maximum) > 0) return failure("INVALID_ARGUMENT");
   if (!operation.force && isExcluded(value, minimum, maximum)) return failure("BOUND_EXCLUDES_VALUE");
   if (!present && minimum === null && maximum === null) return bounds;
-  if (!present && counters.size >= state.limits.keysMax) return failure("OVERLOADED");
+  if (!present && state.refusalOfStoring(-1, key.length, 0) !== null) return failure("OVERLOADED");
   const id = present ? found : counters.create(database, key, 0, key.length, found);
   counters.setBound(id, minimumEnd, minimum);
   counters.setBound(id, maximumEnd, maximum);
@@ -116,7 +116,7 @@ export function applyCompareAndSet(state: State, operation: Variant<"compareAndS
   if (!isExpected(state, operation, present ? found : -1)) {
     return array([zero, present ? valueOutcome(counters.value(found)) : nil]);
   }
-  const refusal = refusalOfWrite(state, present, found, operation.value);
+  const refusal = refusalOfWrite(state, present ? found : -1, key, operation.value);
   if (refusal !== null) return failure(refusal);
   const id = present ? found : counters.create(database, key, 0, key.length, found);
   counters.write(id, operation.value, state.lsn, state.index);

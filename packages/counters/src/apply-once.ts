@@ -104,7 +104,9 @@ function answerWithoutApplying(state: State, bytes: Uint8Array, slot: number): O
     if (bornAtMs > logTimeMs + limits.idempotencyBornAheadMaxMs) return failure("INVALID_ARGUMENT");
   }
   const full =
-    idempotency.size >= limits.idempotencyEntriesMax || idempotency.outcomeBytes >= limits.idempotencyOutcomeBytesMax;
+    idempotency.size >= limits.idempotencyEntriesMax ||
+    idempotency.outcomeBytes >= limits.idempotencyOutcomeBytesMax ||
+    !state.hasRoomFor(length);
   return full ? failure("OVERLOADED") : null;
 }
 

@@ -42,7 +42,7 @@ export function applyRun(
   if (found < 0 || !counters.isPresent(found)) {
     const admitted = admittedOf(0, delta, count, null, null);
     if (admitted < count) run.rejection = "OVERFLOW"; // From 0 the first always fits.
-    if (counters.size >= state.limits.keysMax) return refuse(run, "OVERLOADED");
+    if (state.refusalOfStoring(-1, end - start, 0) !== null) return refuse(run, "OVERLOADED");
     const id = counters.create(database, bytes, start, end, found);
     return finish(state, run, id, 0, admitted, before);
   }

@@ -31,12 +31,9 @@ export function applySet(state: State, operation: Variant<"set">): OutcomeValue 
   const value = storedForm(operation.value);
   const expiry = resolveExpiry(state, operation.expiry);
   if (expiry === undefined) return failure("INVALID_ARGUMENT");
-  if (present) {
-    const refusal = refusalOfStep(counters, found, value);
-    if (refusal !== null) return failure(refusal);
-  } else if (counters.size >= state.limits.keysMax) {
-    return failure("OVERLOADED");
-  }
+  const outside = present ? refusalOfStep(counters, found, value) : null;
+  const refusal = outside ?? state.refusalOfStoring(present ? found : -1, key.length, value);
+  if (refusal !== null) return failure(refusal);
   const id = present ? found : counters.create(database, key, 0, key.length, found);
   counters.write(id, value, state.lsn, state.index);
   if (state.mutation === "bounds-lost-on-set") {
@@ -51,17 +48,27 @@ export function applySetMany(state: State, operation: Variant<"setMany">): Outco
   const { counters } = state;
   const { database, pairs } = operation;
   let created = 0;
+  // Pair by pair, without what other pairs free: a key may come twice, and none of them is then too many.
+  let grownBytes = 0;
   let refusal: ErrorCode | null = null;
   let anyPresent = false;
   for (const { key, value } of pairs) {
     refusal ??= refusalOfLength(state, key, value);
     const id = counters.find(database, key);
-    if (id >= 0) anyPresent = true;
-    else created++;
-    if (id >= 0) refusal ??= refusalOfStep(counters, id, storedForm(value));
+    const next = storedForm(value);
+    const valueBytes = typeof next === "object" ? next.length : 0;
+    if (id >= 0) {
+      anyPresent = true;
+      refusal ??= refusalOfStep(counters, id, next);
+      grownBytes += Math.max(0, valueBytes - counters.textBytes(id));
+    } else {
+      created++;
+      grownBytes += key.length + valueBytes;
+    }
   }
   if (operation.ifNoneExists && anyPresent) return zero;
-  if (refusal === null && counters.size + created > state.limits.keysMax) refusal = "OVERLOADED";
+  if (created > 0 && counters.size + created > state.limits.keysMax) refusal ??= "OVERLOADED";
+  if (!state.hasRoomFor(grownBytes)) refusal ??= "OVERLOADED";
   if (refusal !== null) return failure(refusal);
   // Each pair was checked against the value before: where a key comes twice, its last value counts.
   for (const { key, value } of pairs) {

@@ -65,6 +65,7 @@ export class CounterStore implements TrackedEntries {
   readonly removals: SlotRemovals;
   readonly tracker: ChangeTracker;
   #size = 0;
+  #storedBytes = 0;
 
   constructor(seed: number, writer: ByteWriter, sum: HashSum) {
     this.#table = new ByteTable(seed, counterWords, inlineKeyWords);
@@ -77,6 +78,11 @@ export class CounterStore implements TrackedEntries {
   /** Live keys. */
   get size(): number {
     return this.#size;
+  }
+
+  /** Bytes of live keys and byte strings. A tombstone's key does not count: when it goes is not the same everywhere. */
+  get storedBytes(): number {
+    return this.#storedBytes;
   }
 
   databaseSize(database: number): number {
@@ -125,6 +131,7 @@ export class CounterStore implements TrackedEntries {
     if (next !== 0) this.#entries.setWord(next - 1, fieldPreviousOfSlot, id + 1);
     this.#slots[slot] = id + 1;
     this.#size++;
+    this.#storedBytes += end - start;
     this.#databaseSizes[database] = this.databaseSize(database) + 1;
     return id;
   }
@@ -146,6 +153,7 @@ export class CounterStore implements TrackedEntries {
     else this.#slots[this.slot(id)] = next;
     this.#entries.setWord(id, fieldFlags, this.#entries.word(id, fieldFlags) & ~0xff);
     this.#size--;
+    this.#storedBytes -= this.#table.keyLength(id);
     const database = this.database(id);
     this.#databaseSizes[database] = this.databaseSize(database) - 1;
     this.tracker.afterRemoval(id);
@@ -180,6 +188,11 @@ export class CounterStore implements TrackedEntries {
       default:
         return this.#texts.get(id) as Uint8Array;
     }
+  }
+
+  /** Bytes of the value, if it is a byte string; else 0. */
+  textBytes(id: number): number {
+    return this.isInteger(id) ? 0 : (this.#texts.get(id) as Uint8Array).length;
   }
 
   versionLsn(id: number): number {
@@ -230,6 +243,7 @@ export class CounterStore implements TrackedEntries {
     } else {
       this.#setKind(id, kindBytes);
       this.#texts.set(id, value);
+      this.#storedBytes += value.length;
     }
   }
 
@@ -275,7 +289,9 @@ export class CounterStore implements TrackedEntries {
     const kind = this.#entries.word(id, fieldFlags) & kindMask;
     this.#entries.setDouble(id, fieldValue, 0);
     if (kind === kindBig) this.#bigs.delete(id);
-    else if (kind === kindBytes) this.#texts.delete(id);
+    if (kind !== kindBytes) return;
+    this.#storedBytes -= this.textBytes(id);
+    this.#texts.delete(id);
   }
 
   // What the change tracker asks.

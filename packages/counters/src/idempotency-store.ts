@@ -43,6 +43,7 @@ export class IdempotencyStore implements TrackedEntries {
   readonly tracker: ChangeTracker;
   #size = 0;
   #outcomeBytes = 0;
+  #idBytes = 0;
 
   constructor(seed: number, writer: ByteWriter, sum: HashSum) {
     this.#table = new ByteTable(seed, entryWords, 0);
@@ -59,6 +60,11 @@ export class IdempotencyStore implements TrackedEntries {
   /** Bytes of the outcomes that do not lie inline. */
   get outcomeBytes(): number {
     return this.#outcomeBytes;
+  }
+
+  /** Bytes of the ids of live entries. */
+  get idBytes(): number {
+    return this.#idBytes;
   }
 
   get idLimit(): number {
@@ -103,6 +109,7 @@ export class IdempotencyStore implements TrackedEntries {
     this.#entries.setWord(id, fieldTag, tagNil);
     this.expiry.set(id, expiresAtMs);
     this.#size++;
+    this.#idBytes += end - start;
     return id;
   }
 
@@ -155,6 +162,7 @@ export class IdempotencyStore implements TrackedEntries {
     this.#entries.setWord(id, fieldTag, tagAbsent);
     this.expiry.remove(id);
     this.#size--;
+    this.#idBytes -= this.#table.keyLength(id);
     this.tracker.afterRemoval(id);
   }
 

@@ -5,6 +5,11 @@
 export interface MachineLimits {
   /** Live keys, all databases together. One more: OVERLOADED. */
   readonly keysMax: number;
+  /**
+   * Bytes of live keys, byte-string values and idempotency keys together: what would add to them beyond it is
+   * OVERLOADED. The idempotency key of a command that fills the rest itself may go past it.
+   */
+  readonly storedBytesMax: number;
   /** Longest key in bytes: KEY_TOO_LARGE beyond it. */
   readonly keyBytesMax: number;
   /** Longest value in bytes: VALUE_TOO_LARGE beyond it. */
@@ -38,6 +43,7 @@ const hourMs = 3_600_000;
 
 export const defaultLimits: MachineLimits = {
   keysMax: 20_000_000, // About 2 GB of memory with short keys: where a shard should long have been split.
+  storedBytesMax: 8 * 1024 ** 3, // 400 bytes for each of keysMax; without it long keys and texts could ask for 21 TB.
   keyBytesMax: 65_535, // What the key table can hold; a longer key is a mistake.
   valueBytesMax: 1024 * 1024, // Values are counters and small strings (DESIGN §4.4).
   outcomeBytesMax: 64 * 1024 * 1024, // It is held, and may be stored, whole: 1,024 reads of one megabyte would not do.

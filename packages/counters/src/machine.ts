@@ -58,6 +58,8 @@ export interface MachineStatistics {
   readonly sessions: number;
   readonly idempotencyEntries: number;
   readonly writers: number;
+  /** Bytes of keys, byte strings and idempotency keys. */
+  readonly storedBytes: number;
 }
 
 export class CounterMachine {
@@ -111,6 +113,7 @@ export class CounterMachine {
       sessions: sessions.size,
       idempotencyEntries: idempotency.size,
       writers: writers.size,
+      storedBytes: this.#state.storedBytes,
     };
   }
 

@@ -1,5 +1,5 @@
 /** Everything that the appliers of commands share: the tables, log time, and where in the log we are. */
-import { invariant, type Lsn } from "@quipu/core";
+import { type Int64, invariant, type Lsn } from "@quipu/core";
 import { tableKeyBytesMax } from "./byte-table.ts";
 import { ByteWriter } from "./bytes.ts";
 import { CounterStore } from "./counter-store.ts";
@@ -43,6 +43,24 @@ export class State {
     this.idempotency = new IdempotencyStore(seed, writer, this.sum);
     this.sessions = new SessionStore(seed, writer, this.sum);
     this.writers = new Writers(limits.writersMax, mutation);
+  }
+
+  /** What {@link MachineLimits.storedBytesMax} limits. Session ids have their own limits, 25 MB together. */
+  get storedBytes(): number {
+    return this.counters.storedBytes + this.idempotency.idBytes;
+  }
+
+  /** Whether so many bytes more may be stored. What frees memory, or needs none, always may. */
+  hasRoomFor(bytes: number): boolean {
+    return bytes <= 0 || this.storedBytes + bytes <= this.limits.storedBytesMax;
+  }
+
+  /** Why a live key `id` may not come to hold `next`, or a new key of `keyBytes` be created with it (`id` < 0). */
+  refusalOfStoring(id: number, keyBytes: number, next: Int64 | Uint8Array): "OVERLOADED" | null {
+    const valueBytes = typeof next === "object" ? next.length : 0;
+    if (id >= 0) return this.hasRoomFor(valueBytes - this.counters.textBytes(id)) ? null : "OVERLOADED";
+    if (this.counters.size >= this.limits.keysMax) return "OVERLOADED";
+    return this.hasRoomFor(keyBytes + valueBytes) ? null : "OVERLOADED";
   }
 
   /**

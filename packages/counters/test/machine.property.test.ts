@@ -205,12 +205,15 @@ describe("refusals", () => {
   /** So low that everything is refused now and then. */
   const limits = {
     keysMax: 3,
+    storedBytesMax: 12,
     keyBytesMax: 3,
     valueBytesMax: 4,
     idempotencyEntriesMax: 2,
     sessionsMax: 1,
     sessionRepliesMax: 2,
   };
+  /** Of the idempotency keys here. */
+  const idBytesMax = 8;
   /** Under an idempotency key these refuse the request itself; any other error is an outcome, and is stored. */
   const refusesOnce = new Set(["OVERLOADED", "IDEMPOTENCY_MISMATCH", "IDEMPOTENCY_EXPIRED"]);
 
@@ -232,6 +235,7 @@ describe("refusals", () => {
             if (twin.stateHash() !== machine.stateHash()) expect.fail(`${shown(command)} answered ${show(outcome)}`);
           }
           expect(machine.statistics.keys).toBeLessThanOrEqual(limits.keysMax);
+          expect(machine.statistics.storedBytes).toBeLessThanOrEqual(limits.storedBytesMax + idBytesMax);
           expect(machine.statistics.idempotencyEntries).toBeLessThanOrEqual(limits.idempotencyEntriesMax);
           expect(machine.statistics.sessions).toBeLessThanOrEqual(limits.sessionsMax);
         }
