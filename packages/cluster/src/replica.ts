@@ -419,7 +419,10 @@ export class Replica implements ReplicaDoor {
 
   // Log time
 
-  /** If something falls due and nothing is appended, an empty record carries the time (DESIGN §4.4). */
+  /**
+   * If something falls due and nothing is appended, an empty record carries the time (DESIGN §4.4). What one record
+   * could not take of a storm is due still, so that the next tick follows it at once.
+   */
   #scheduleTick(delayMinMs: number = 1): void {
     const dueMs = this.machine.nextDueMs;
     if (dueMs === this.#tickDueMs || this.#stopped || !this.#ticks) return;

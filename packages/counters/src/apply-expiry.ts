@@ -71,23 +71,38 @@ export function applyGetAndExpire(state: State, operation: Variant<"getAndExpire
   return value;
 }
 
-/** At the start of a record: everything due by log time goes. The order cannot be seen in any result. */
+/**
+ * At the start of a record: what is due by log time goes, the oldest first, then keys before the others, then by key;
+ * at most expiriesPerRecordMax of it, so that no storm stops everything. What is left is still there, and due, until the
+ * next record: nextDueMs stays in the past, so that a tick follows at once.
+ */
 export function removeDue(state: State): void {
-  const { idempotency, sessions, logTimeMs } = state;
-  if (!state.expiresLazily) removeDueKeys(state);
-  while (idempotency.expiry.nextMs <= logTimeMs) idempotency.remove(idempotency.expiry.nextId);
-  while (sessions.expiry.nextMs <= logTimeMs) sessions.remove(sessions.expiry.nextId);
-}
-
-export function removeDueKeys(state: State): void {
-  const { counters, logTimeMs } = state;
-  while (counters.expiry.nextMs <= logTimeMs) {
-    counters.remove(counters.expiry.nextId, state.lsn, 0);
-    state.expiredKeys++;
+  for (let left = state.limits.expiriesPerRecordMax; left > 0; left--) {
+    const dueMs = nextDueMs(state);
+    if (dueMs > state.logTimeMs) return;
+    removeFirst(state, dueMs);
   }
 }
 
-/** When something expires next; Infinity if nothing does. */
+/** Removes the first entry of `dueMs`, the earliest time of all. */
+function removeFirst(state: State, dueMs: number): void {
+  const { counters, idempotency, sessions } = state;
+  if (counters.expiry.nextMs === dueMs && !state.expiresLazily) removeDueKey(state);
+  else if (idempotency.expiry.nextMs === dueMs) idempotency.remove(idempotency.expiry.nextId);
+  else sessions.remove(sessions.expiry.nextId);
+}
+
+function removeDueKey(state: State): void {
+  state.counters.remove(state.counters.expiry.nextId, state.lsn, 0);
+  state.expiredKeys++;
+}
+
+/** Only for the mutation that expires lazily. */
+export function removeDueKeys(state: State): void {
+  while (state.counters.expiry.nextMs <= state.logTimeMs) removeDueKey(state);
+}
+
+/** When something expires next, or was to expire, if more was due than one record takes; Infinity if nothing does. */
 export function nextDueMs(state: State): number {
   if (state.expiresLazily) return Math.min(state.idempotency.expiry.nextMs, state.sessions.expiry.nextMs);
   return Math.min(state.counters.expiry.nextMs, state.idempotency.expiry.nextMs, state.sessions.expiry.nextMs);

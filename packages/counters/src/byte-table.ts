@@ -9,8 +9,10 @@
 import { invariant } from "@quipu/core";
 import { Int32Column } from "./columns.ts";
 import { EntryChunks } from "./entry-chunks.ts";
-import { type ContentHash, KeyHasher, shortKeyBytesMax } from "./hash.ts";
+import type { KeyOrder } from "./expiry-heap.ts";
+import { ContentHash, KeyHasher, shortKeyBytesMax } from "./hash.ts";
 import { KeyArena } from "./key-arena.ts";
+import { compareBytes } from "./store-key.ts";
 
 /** Longest key: its length shares a word with its name space. */
 export const tableKeyBytesMax = 65_535;
@@ -33,7 +35,7 @@ const longestArenaWords = shortKeyBytesMax / 4;
 /** Most hashes that touch takes at once. */
 export const touchedMax = 64;
 
-export class ByteTable {
+export class ByteTable implements KeyOrder {
   readonly #hasher: KeyHasher;
   readonly #arena = new KeyArena();
   readonly #longKeys = new Map<number, Uint8Array>();
@@ -51,6 +53,7 @@ export class ByteTable {
   #soughtShape = 0;
   /** Chains looked at by touch. */
   readonly #touchedLinks = new Int32Array(touchedMax);
+  readonly #tieHash = new ContentHash();
 
   /** The entries, for the owner's fields. */
   readonly entries: EntryChunks;
@@ -226,6 +229,24 @@ export class ByteTable {
         this.entries.setWord(id, this.inlineField + index, this.#hasher.words[index] as number);
       }
     }
+  }
+
+  /** A hash of key and name space, the same in every process. */
+  keyTie(id: number): number {
+    const chunk = this.entries.chunk(id);
+    const offset = this.entries.offset(id);
+    const hash = this.#tieHash;
+    hash.start(0);
+    hash.word(chunk[offset + shapeField] as number);
+    hash.words(chunk, offset + this.inlineField, offset + this.inlineField + this.inlineKeyWords(id));
+    this.hashOutlyingKey(id, hash);
+    hash.finish();
+    return hash.low;
+  }
+
+  /** By name space, then by the bytes of the key. */
+  compareKeys(left: number, right: number): number {
+    return this.space(left) - this.space(right) || compareBytes(this.key(left), this.key(right));
   }
 
   /** Whether the key of `id`, which does not lie in its entry, is the one just hashed. Lengths are equal. */

@@ -61,7 +61,7 @@ export class CounterStore implements TrackedEntries {
   readonly #slots = new Int32Array(slotCount);
   readonly #databaseSizes: number[] = [];
   readonly #writer: ByteWriter;
-  readonly expiry: ExpiryHeap = new ExpiryHeap();
+  readonly expiry: ExpiryHeap;
   readonly removals: SlotRemovals;
   readonly tracker: ChangeTracker;
   #size = 0;
@@ -72,6 +72,7 @@ export class CounterStore implements TrackedEntries {
     this.#entries = this.#table.entries;
     this.#writer = writer;
     this.removals = new SlotRemovals(writer, sum);
+    this.expiry = new ExpiryHeap(this.#table);
     this.tracker = new ChangeTracker(this, sum);
   }
 

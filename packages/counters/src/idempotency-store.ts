@@ -39,7 +39,7 @@ export class IdempotencyStore implements TrackedEntries {
   readonly #encoded = new Map<number, Uint8Array>();
   readonly #writer: ByteWriter;
   readonly #reader = new ByteReader();
-  readonly expiry: ExpiryHeap = new ExpiryHeap();
+  readonly expiry: ExpiryHeap;
   readonly tracker: ChangeTracker;
   #size = 0;
   #outcomeBytes = 0;
@@ -49,6 +49,7 @@ export class IdempotencyStore implements TrackedEntries {
     this.#table = new ByteTable(seed, entryWords, 0);
     this.#entries = this.#table.entries;
     this.#writer = writer;
+    this.expiry = new ExpiryHeap(this.#table);
     this.tracker = new ChangeTracker(this, sum);
   }
 

@@ -10,6 +10,8 @@ export interface MachineLimits {
    * OVERLOADED. The idempotency key of a command that fills the rest itself may go past it.
    */
   readonly storedBytesMax: number;
+  /** Keys, sessions and idempotency entries that expire at the start of one record; the next record takes the rest. */
+  readonly expiriesPerRecordMax: number;
   /** Longest key in bytes: KEY_TOO_LARGE beyond it. */
   readonly keyBytesMax: number;
   /** Longest value in bytes: VALUE_TOO_LARGE beyond it. */
@@ -44,6 +46,7 @@ const hourMs = 3_600_000;
 export const defaultLimits: MachineLimits = {
   keysMax: 20_000_000, // About 2 GB of memory with short keys: where a shard should long have been split.
   storedBytesMax: 8 * 1024 ** 3, // 400 bytes for each of keysMax; without it long keys and texts could ask for 21 TB.
+  expiriesPerRecordMax: 50_000, // About 50 ms: a million keys of one EXPIREAT must not stop everything for a second.
   keyBytesMax: 65_535, // What the key table can hold; a longer key is a mistake.
   valueBytesMax: 1024 * 1024, // Values are counters and small strings (DESIGN §4.4).
   outcomeBytesMax: 64 * 1024 * 1024, // It is held, and may be stored, whole: 1,024 reads of one megabyte would not do.

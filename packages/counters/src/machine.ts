@@ -99,7 +99,7 @@ export class CounterMachine {
     return this.#appliedLsn;
   }
 
-  /** When something expires next, Infinity if nothing does. */
+  /** When something expires next, Infinity if nothing does. Not after log time: the last record could not take it all. */
   get nextDueMs(): number {
     return nextDueMs(this.#state);
   }
@@ -129,7 +129,8 @@ export class CounterMachine {
 
   /**
    * "duplicate": that record was applied before. "void": a gap, a superseded life, or a header that we do not
-   * understand. Both change nothing. After "apply", log time is set, what is due is gone, and applyNext follows.
+   * understand. Both change nothing. After "apply", log time is set, what is due is gone (as much of it as
+   * one record takes), and applyNext follows.
    */
   beginRecord(position: Lsn, record: Uint8Array): Admission {
     invariant(!this.#inRecord, `record ${position} begins inside another`);

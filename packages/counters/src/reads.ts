@@ -54,7 +54,8 @@ function timeToLive(state: State, operation: Variant<"timeToLive">): OutcomeValu
   if (id < 0) return integer(-2);
   const timeMs = state.counters.expiresAt(id);
   if (timeMs < 0) return integer(-1);
-  const ms = operation.absolute ? timeMs : timeMs - state.logTimeMs;
+  // Due, but more was than one record takes: 0, for below that numbers have other meanings.
+  const ms = operation.absolute ? timeMs : Math.max(0, timeMs - state.logTimeMs);
   return integer(operation.unit === "ms" ? ms : Math.floor((ms + 500) / 1000));
 }
 

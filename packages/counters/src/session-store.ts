@@ -30,7 +30,7 @@ export class SessionStore implements TrackedEntries {
   readonly #sessions: (Session | undefined)[] = [];
   readonly #writer: ByteWriter;
   readonly #replyHash = new ContentHash();
-  readonly expiry: ExpiryHeap = new ExpiryHeap();
+  readonly expiry: ExpiryHeap;
   readonly tracker: ChangeTracker;
   #size = 0;
   #replyBytes = 0;
@@ -38,6 +38,7 @@ export class SessionStore implements TrackedEntries {
   constructor(seed: number, writer: ByteWriter, sum: HashSum) {
     this.#table = new ByteTable(seed, 0, 0);
     this.#writer = writer;
+    this.expiry = new ExpiryHeap(this.#table);
     this.tracker = new ChangeTracker(this, sum);
   }
 

@@ -1,8 +1,16 @@
 /** Expiry: the heap, and removal in log time at the start of records. */
+import type { Lsn } from "@quipu/core";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ExpiryHeap } from "../src/expiry-heap.ts";
+import { CounterMachine } from "../src/machine.ts";
 import { Bench, bytes } from "./bench.ts";
+
+/** Every two entries have equal ties, so that keys decide now and then. */
+const order = {
+  keyTie: (id: number): number => id >> 1,
+  compareKeys: (left: number, right: number): number => left - right,
+};
 
 const never = { ifNone: false, ifSome: false, ifLater: false, ifEarlier: false };
 
@@ -10,7 +18,7 @@ test("the heap gives times in order, through changes and removals", () => {
   const step = fc.tuple(fc.nat(40), fc.option(fc.nat(100), { nil: -1 }));
   fc.assert(
     fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
-      const heap = new ExpiryHeap();
+      const heap = new ExpiryHeap(order);
       const model = new Map<number, number>();
       for (const [id, time] of steps) {
         if (time < 0) {
@@ -25,11 +33,14 @@ test("the heap gives times in order, through changes and removals", () => {
         expect(heap.nextMs).toBe(Math.min(Infinity, ...model.values()));
       }
       let last = -1;
+      let lastId = -1;
       while (heap.size > 0) {
         const id = heap.nextId;
         expect(heap.nextMs).toBe(model.get(id));
         expect(heap.nextMs).toBeGreaterThanOrEqual(last);
+        if (heap.nextMs === last) expect(id).toBeGreaterThan(lastId);
         last = heap.nextMs;
+        lastId = id;
         heap.remove(id);
         model.delete(id);
       }
@@ -118,5 +129,95 @@ describe("keys", () => {
     expect(bench.run({ type: "persist", database: 0, key })).toBe("1");
     expect(bench.run({ type: "persist", database: 0, key })).toBe("0");
     expect(expire(50, { ifNone: true })).toBe("1");
+  });
+});
+
+describe("a storm", () => {
+  const expiriesPerRecordMax = 10;
+
+  /** Keys (short, long, of two databases), idempotency entries and sessions, due at few times. */
+  function stormy(): Bench {
+    const bench = new Bench({ expiriesPerRecordMax, seed: 1 });
+    const expiry = { type: "at", ms: 2_000 } as const;
+    for (let index = 0; index < 30; index++) {
+      const key = bytes(`${"long ".repeat(index % 5)}key${index}`);
+      const value = bytes("5");
+      const database = index % 2;
+      const set = { type: "set", database, key, value, condition: "always", returnPrevious: false } as const;
+      bench.builder.command({ ...set, expiry: index % 3 === 0 ? { type: "at", ms: 1_990 } : expiry });
+      bench.builder.onceAdd(key, 0, key.length, 1_000, null, 0, bytes("n"), 0, 1, 1);
+      const operations = [{ type: "add", database: 0, key: bytes("n"), delta: 1 } as const];
+      bench.builder.command({
+        type: "session",
+        session: key,
+        expiresAtMs: 2_000,
+        number: 1,
+        lowestOpen: 0,
+        operations,
+      });
+    }
+    bench.applyAll();
+    return bench;
+  }
+
+  test("goes in parts, the oldest first, and what is left stays due", () => {
+    const bench = stormy();
+    const left = (): number => {
+      const { keysWithExpiry, sessions, idempotencyEntries } = bench.machine.statistics;
+      return keysWithExpiry + sessions + idempotencyEntries;
+    };
+    expect(left()).toBe(90);
+    bench.timeMs = 5_000;
+    const dues: number[] = [];
+    for (let before = 90; before > 0; before -= expiriesPerRecordMax) {
+      expect(left()).toBe(before);
+      dues.push(bench.machine.nextDueMs);
+      bench.tick(0);
+    }
+    expect(dues).toEqual([1_990, ...Array<number>(8).fill(2_000)]);
+    expect(left()).toBe(0);
+    expect(bench.machine.nextDueMs).toBe(Infinity);
+    expect(bench.machine.statistics.expiredKeys).toBe(30);
+  });
+
+  test("a key that is due and still there has no time to live, and goes with the next record", () => {
+    const bench = new Bench({ expiriesPerRecordMax: 1 });
+    const expiry = { type: "at", ms: 1_500 } as const;
+    const set = { type: "set", database: 0, value: bytes("5"), condition: "always", returnPrevious: false } as const;
+    for (const key of ["a", "b"]) bench.run({ ...set, key: bytes(key), expiry });
+    bench.tick(501);
+    const present = ["a", "b"].filter((key) => bench.get(key) !== null);
+    expect(present).toHaveLength(1);
+    const key = bytes(present[0] as string);
+    expect(bench.read({ type: "timeToLive", database: 0, key, unit: "ms", absolute: false })).toBe("0");
+    bench.tick(0);
+    expect(bench.get(present[0] as string)).toBe(null);
+  });
+
+  test("a replica restored in its middle, whatever order its entries came in, takes the same parts", () => {
+    const bench = stormy();
+    const copies: CounterMachine[] = [];
+    const restore = (seed: number): void => {
+      const machine = new CounterMachine({ expiriesPerRecordMax, seed });
+      const entries = [...bench.machine.snapshot()];
+      if (seed % 2 === 0) entries.reverse();
+      for (const { key, value } of entries) machine.loadEntry(key, value);
+      machine.finishLoad("snapshot");
+      copies.push(machine);
+    };
+    bench.timeMs = 5_000;
+    for (let record = 0; record < 10; record++) {
+      restore(record + 2);
+      bench.builder.add(0, bytes("n"), 0, 1, 1);
+      const encoded = bench.finish();
+      bench.lsn++;
+      bench.machine.apply(bench.lsn as Lsn, encoded);
+      for (const machine of copies) {
+        expect(machine.apply(bench.lsn as Lsn, encoded)).toBe("apply");
+        expect(machine.stateHash()).toBe(bench.machine.stateHash());
+        expect(machine.nextDueMs).toBe(bench.machine.nextDueMs);
+      }
+    }
+    expect(bench.machine.statistics.keysWithExpiry).toBe(0);
   });
 });
