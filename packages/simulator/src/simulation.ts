@@ -427,6 +427,13 @@ export class Simulation {
   }
 
   #quiet(node: SimulatedNode): void {
+    if (node !== this.#node || !node.isServing) {
+      // A disk error from before the healing reached the process late: its next life has to be quiet as well.
+      this.#phase = "resolving";
+      this.#healingSinceUs = this.#scheduler.nowUs;
+      this.#resolve();
+      return;
+    }
     const overdueMs = node.door.stampNowMs() - node.machine.nextDueMs;
     check(overdueMs < overdueMsMax, "expiry", () => `something is due for ${overdueMs} ms and still there`);
     this.#books.checkAll(node.machine);
