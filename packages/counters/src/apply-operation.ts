@@ -39,8 +39,8 @@ export function applyOperation(state: State, operation: Operation): OutcomeValue
     case "flush":
       return applyFlush(state, operation);
     default: {
-      const outcome = evaluateRead(state, operation); // Exhaustive there.
-      return state.takesOutcome(outcome) ? outcome : failure("VALUE_TOO_LARGE");
+      const outcome = evaluateRead(state, operation, state.outcomeBytesLeft); // Exhaustive there.
+      return outcome.type !== "error" && state.takesOutcome(outcome) ? outcome : failure("VALUE_TOO_LARGE");
     }
   }
 }

@@ -18,6 +18,8 @@ export interface MachineLimits {
   readonly valueBytesMax: number;
   /** Bytes of one logged command's outcome: what would make it longer is not done, VALUE_TOO_LARGE. */
   readonly outcomeBytesMax: number;
+  /** Bytes of the answer to a read that is not logged: one that would be longer is refused, VALUE_TOO_LARGE. */
+  readonly readBytesMax: number;
   /** Live idempotency entries. */
   readonly idempotencyEntriesMax: number;
   /** Bytes of stored outcomes that do not lie inline: arrays, byte strings. One reply may go past it. */
@@ -50,6 +52,7 @@ export const defaultLimits: MachineLimits = {
   keyBytesMax: 65_535, // What the key table can hold; a longer key is a mistake.
   valueBytesMax: 1024 * 1024, // Values are counters and small strings (DESIGN §4.4).
   outcomeBytesMax: 64 * 1024 * 1024, // It is held, and may be stored, whole: 1,024 reads of one megabyte would not do.
+  readBytesMax: 64 * 1024 * 1024, // As with outcomeBytesMax: an MGET may name one long value a million times.
   idempotencyEntriesMax: 20_000_000, // A day of 230 keyed requests a second.
   idempotencyOutcomeBytesMax: 512 * 1024 * 1024, // Replies of transactions and GETs; those of adds cost nothing here.
   idempotencyIdBytesMax: 255, // As long as the Idempotency-Key header that payment services accept.

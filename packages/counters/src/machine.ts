@@ -218,7 +218,7 @@ export class CounterMachine {
   /** Reads at this place: between records, or between the commands of one. Log time is that of the last record. */
   read(operation: ReadOperation): OutcomeValue {
     if (this.#state.expiresLazily) removeDueKeys(this.#state);
-    return evaluateRead(this.#state, operation);
+    return evaluateRead(this.#state, operation, this.#state.limits.readBytesMax);
   }
 
   /** GET without objects: -1 if absent, else a handle for valueOf, valid until the next change. */

@@ -35,7 +35,7 @@ export function outcomeBytes(outcome: OutcomeValue): number {
 }
 
 /** Longest encoding of an integer, with its tag. */
-const itemBytes = 10;
+export const itemBytes = 10;
 
 /** An outcome of ASCII text. */
 export function textOutcome(text: string): OutcomeValue {

@@ -5,19 +5,34 @@ import { globMatches } from "./glob.ts";
 import { maximumEnd, minimumEnd } from "./counter-store.ts";
 import type { ReadOperation } from "./operations.ts";
 import type { OutcomeValue } from "./outcome.ts";
-import { array, bytes, integer, nil, one, textOutcome, valueOutcome, zero } from "./outcomes.ts";
+import {
+  array,
+  bytes,
+  failure,
+  integer,
+  itemBytes,
+  nil,
+  one,
+  outcomeBytes,
+  textOutcome,
+  valueOutcome,
+  zero,
+} from "./outcomes.ts";
 import { compareBytes } from "./store-key.ts";
 import type { State } from "./state.ts";
 import { positionText, versionOf } from "./version.ts";
 
 type Variant<Type extends ReadOperation["type"]> = Extract<ReadOperation, { readonly type: Type }>;
 
-export function evaluateRead(state: State, operation: ReadOperation): OutcomeValue {
+/**
+ * What would surely take more than `bytesMax` is refused, VALUE_TOO_LARGE, before it is made; there is no other error.
+ */
+export function evaluateRead(state: State, operation: ReadOperation, bytesMax: number): OutcomeValue {
   switch (operation.type) {
     case "get":
       return get(state, operation.database, operation.key);
     case "getMany":
-      return array(operation.keys.map((key) => get(state, operation.database, key)));
+      return getMany(state, operation, bytesMax);
     case "exists":
       return integer(operation.keys.filter((key) => state.counters.find(operation.database, key) >= 0).length);
     case "typeOf":
@@ -27,9 +42,9 @@ export function evaluateRead(state: State, operation: ReadOperation): OutcomeVal
     case "databaseSize":
       return integer(state.counters.databaseSize(operation.database));
     case "scan":
-      return scan(state, operation);
+      return scan(state, operation, bytesMax);
     case "keys":
-      return keysThatMatch(state, operation);
+      return keysThatMatch(state, operation, bytesMax);
     case "randomKey":
       return randomKey(state, operation);
     case "describe":
@@ -46,6 +61,18 @@ export function evaluateRead(state: State, operation: ReadOperation): OutcomeVal
 function get(state: State, database: number, key: Uint8Array): OutcomeValue {
   const id = state.counters.find(database, key);
   return id < 0 ? nil : valueOutcome(state.counters.value(id));
+}
+
+function getMany(state: State, operation: Variant<"getMany">, bytesMax: number): OutcomeValue {
+  const items: OutcomeValue[] = [];
+  let bytesLeft = bytesMax;
+  for (const key of operation.keys) {
+    const item = get(state, operation.database, key);
+    bytesLeft -= outcomeBytes(item);
+    if (bytesLeft < 0) return failure("VALUE_TOO_LARGE");
+    items.push(item);
+  }
+  return array(items);
 }
 
 /** Seconds round as Redis rounds them: half up. */
@@ -74,28 +101,51 @@ function describe(state: State, operation: Variant<"describe">): OutcomeValue {
   ]);
 }
 
-/** Whole slots until `count` keys were looked at, so that the cursor is a slot and survives splits and restores. */
-function scan(state: State, operation: Variant<"scan">): OutcomeValue {
-  const { database, pattern } = operation;
-  const found: OutcomeValue[] = [];
-  let looked = 0;
-  let slot = operation.cursor;
-  for (; slot < slotCount && looked < Math.max(1, operation.count); slot++) {
-    const keys = keysOfSlot(state, slot, database);
-    looked += keys.length;
-    for (const key of keys) if (pattern === null || globMatches(pattern, key)) found.push(bytes(key));
+/** Keys of whole slots that match a pattern. */
+class KeySearch {
+  readonly found: OutcomeValue[] = [];
+  /** Keys of the database, whether they match or not. */
+  looked = 0;
+  #bytesLeft: number;
+
+  constructor(bytesMax: number) {
+    this.#bytesLeft = bytesMax;
   }
-  return array([integer(slot >= slotCount ? 0 : slot), array(found)]);
+
+  /** False: there are too many. */
+  takeSlot(state: State, slot: number, database: number, pattern: Uint8Array | null): boolean {
+    const { counters } = state;
+    const keys: Uint8Array[] = [];
+    for (let id = counters.firstOfSlot(slot); id >= 0; id = counters.nextOfSlot(id)) {
+      if (counters.database(id) !== database) continue;
+      this.looked++;
+      const key = counters.key(id);
+      if (pattern !== null && !globMatches(pattern, key)) continue;
+      this.#bytesLeft -= itemBytes + key.length;
+      if (this.#bytesLeft < 0) return false;
+      keys.push(key);
+    }
+    for (const key of sorted(keys)) this.found.push(bytes(key));
+    return true;
+  }
 }
 
-function keysThatMatch(state: State, operation: Variant<"keys">): OutcomeValue {
-  const found: OutcomeValue[] = [];
-  for (let slot = 0; slot < slotCount; slot++) {
-    for (const key of keysOfSlot(state, slot, operation.database)) {
-      if (globMatches(operation.pattern, key)) found.push(bytes(key));
-    }
+/** Whole slots until `count` keys were looked at, so that the cursor is a slot and survives splits and restores. */
+function scan(state: State, operation: Variant<"scan">, bytesMax: number): OutcomeValue {
+  const search = new KeySearch(bytesMax);
+  let slot = operation.cursor;
+  for (; slot < slotCount && search.looked < Math.max(1, operation.count); slot++) {
+    if (!search.takeSlot(state, slot, operation.database, operation.pattern)) return failure("VALUE_TOO_LARGE");
   }
-  return array(found);
+  return array([integer(slot >= slotCount ? 0 : slot), array(search.found)]);
+}
+
+function keysThatMatch(state: State, operation: Variant<"keys">, bytesMax: number): OutcomeValue {
+  const search = new KeySearch(bytesMax);
+  for (let slot = 0; slot < slotCount; slot++) {
+    if (!search.takeSlot(state, slot, operation.database, operation.pattern)) return failure("VALUE_TOO_LARGE");
+  }
+  return array(search.found);
 }
 
 /** The low bits choose a slot, the rest a key of the first slot from there that has one. */
@@ -110,12 +160,16 @@ function randomKey(state: State, operation: Variant<"randomKey">): OutcomeValue 
   return nil;
 }
 
-/** Sorted: the order in which keys were created must not show. */
 function keysOfSlot(state: State, slot: number, database: number): Uint8Array[] {
   const { counters } = state;
   const keys: Uint8Array[] = [];
   for (let id = counters.firstOfSlot(slot); id >= 0; id = counters.nextOfSlot(id)) {
     if (counters.database(id) === database) keys.push(counters.key(id));
   }
+  return sorted(keys);
+}
+
+/** In place. The order in which keys were created must not show. */
+function sorted(keys: Uint8Array[]): Uint8Array[] {
   return keys.length > 1 ? keys.sort(compareBytes) : keys;
 }

@@ -42,6 +42,16 @@ describe("a slow reader", () => {
   });
 });
 
+test("a reply that would be longer than 64 MiB is refused before it is made, and the connection goes on", async () => {
+  const { client } = await openTestDoor();
+  const caller = await client();
+  await caller.ask(`SET big ${"x".repeat(60 * kibibyte)}`);
+  const refused = await caller.ask(`MGET ${"big ".repeat(1_100)}`);
+  expect(refused).toMatch(/^-ERR .*longer/);
+  expect(refused.length).toBeLessThan(kibibyte);
+  expect(await caller.ask("MGET none none")).toBe("*2\r\n$-1\r\n$-1\r\n");
+});
+
 describe("clients that go", () => {
   test("half-open: replies to what was sent before the end still come", async () => {
     const { client, appends, door } = await openTestDoor();
