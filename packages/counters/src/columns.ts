@@ -1,8 +1,9 @@
 /**
  * Columns: growable arrays of numbers in chunks, indexed by entry id, for what lies beside the entries of a table.
  *
- * A column grows by a chunk at a
- * time: nothing is ever copied, so growth is no pause. Chunks of a column that nobody wrote are absent and read as 0.
+ * A column grows by a chunk at a time: nothing is ever copied, so growth is no pause. Chunks of a column that nobody
+ * wrote are absent and read as 0. One class for each kind of array, although they are alike: a class that has met two
+ * kinds is slow on both.
  */
 
 /** 4,096 entries a chunk: small enough that an empty machine stays small, large enough that chunks are few. */
@@ -37,30 +38,25 @@ export class Float64Column {
   }
 }
 
-/** `stride` signed 32-bit integers per entry. */
+/** One signed 32-bit integer per entry. */
 export class Int32Column {
   readonly #chunks: (Int32Array | undefined)[] = [];
-  readonly #stride: number;
-
-  constructor(stride: number = 1) {
-    this.#stride = stride;
-  }
 
   /** Makes `id` writable. */
   ensure(id: number): void {
     const at = id >>> chunkBits;
     while (this.#chunks.length <= at) this.#chunks.push(undefined);
-    this.#chunks[at] ??= new Int32Array(chunkEntries * this.#stride);
+    this.#chunks[at] ??= new Int32Array(chunkEntries);
   }
 
-  get(id: number, field: number = 0): number {
+  get(id: number): number {
     const chunk = this.#chunks[id >>> chunkBits];
-    return chunk === undefined ? 0 : (chunk[(id & chunkMask) * this.#stride + field] as number);
+    return chunk === undefined ? 0 : (chunk[id & chunkMask] as number);
   }
 
   /** `id` must have been ensured. */
-  set(id: number, value: number, field: number = 0): void {
-    (this.#chunks[id >>> chunkBits] as Int32Array)[(id & chunkMask) * this.#stride + field] = value;
+  set(id: number, value: number): void {
+    (this.#chunks[id >>> chunkBits] as Int32Array)[id & chunkMask] = value;
   }
 }
 
