@@ -21,10 +21,14 @@ export const layers: Readonly<Record<string, Layer>> = {
   core: { packages: [], node: pure },
   routing: { packages: ["core"], node: pure },
   counters: { packages: ["core", "routing"], node: pure },
-  protocol: { packages: ["core"], node: pure },
-  log: { packages: ["core"], node: checksumOnly },
-  cluster: { packages: ["core", "counters", "log"], node: checksumOnly },
-  simulator: { packages: ["core", "routing", "counters", "log", "cluster"], node: checksumOnly },
+  consensus: { packages: ["core"], node: pure },
+  protocol: { packages: ["core", "consensus"], node: checksumOnly },
+  log: { packages: ["core", "consensus", "protocol"], node: checksumOnly },
+  cluster: { packages: ["core", "counters", "consensus", "protocol", "log"], node: checksumOnly },
+  simulator: {
+    packages: ["core", "routing", "counters", "consensus", "protocol", "log", "cluster"],
+    node: checksumOnly,
+  },
   client: { packages: ["core", "protocol"], node: "all" },
   server: { packages: ["core", "routing", "counters", "protocol", "log", "cluster", "client"], node: "all" },
 };

@@ -1,5 +1,6 @@
 /** What every other package stands on. Pure: no Node types, no clock, no ambient randomness. */
 export type { Brand } from "./brand.ts";
+export { ByteReader, ByteWriter, DecodeError, int64Narrow } from "./bytes.ts";
 export { InvariantViolation, invariant, unreachable } from "./invariant.ts";
 export { type Random, SeededRandom } from "./random.ts";
 export {
@@ -15,5 +16,13 @@ export {
   int64Parse,
 } from "./int64.ts";
 export { type Lsn, lsn } from "./lsn.ts";
-export { type Clock, type Disk, DiskError, type DiskFile, type KeyValueBatch, type KeyValueStore } from "./ports.ts";
+export {
+  type Clock,
+  type Disk,
+  DiskError,
+  type DiskFile,
+  type KeyValueBatch,
+  type KeyValueStore,
+  type Network,
+} from "./ports.ts";
 export { errorCatalogue, type ErrorCode, type ErrorDescription, type Outcome, QuipuError } from "./errors.ts";

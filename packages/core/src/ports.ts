@@ -82,3 +82,16 @@ export interface KeyValueStore {
   reopen?(): Promise<void>;
   close(): Promise<void>;
 }
+
+/**
+ * Datagrams between the nodes of a cell. Best effort: a frame may be lost, repeated, late, out of order. What arrives is
+ * from who it says (the transport authenticates); its bytes may still be damaged, so frames carry a checksum.
+ */
+export interface Network {
+  /** This process is `member` from here on, and takes frames. The handler owns the bytes. Called once. */
+  listen(member: number, onFrame: (from: number, frame: Uint8Array) => void): void;
+  /** Never throws and never waits: where a queue is full the frame is dropped. The network owns the bytes. */
+  send(to: number, frame: Uint8Array): void;
+  /** Other members that can be addressed at present, ascending, whether they are in a configuration or not. */
+  peers(): readonly number[];
+}

@@ -1,9 +1,9 @@
 /** Q.ONCE and Idempotency-Key: the outcome of the first time, again (DESIGN §4.5). */
+import { type ByteReader, DecodeError } from "@quipu/core";
 import { keySlot } from "@quipu/routing";
 import { applyOperation } from "./apply-operation.ts";
 import { applyEncodedRun } from "./apply-run.ts";
 import { applyTransaction } from "./apply-transaction.ts";
-import { type ByteReader, DecodeError } from "./bytes.ts";
 import { readCommand } from "./codec.ts";
 import { readFlag } from "./codec-fields.ts";
 import { ContentHash } from "./hash.ts";

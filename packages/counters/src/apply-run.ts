@@ -1,6 +1,5 @@
 /** Runs of equal adds: the hot path. Straight from the record's bytes, no object per command. */
-import type { ErrorCode, Int64 } from "@quipu/core";
-import { type ByteReader, DecodeError } from "./bytes.ts";
+import { type ByteReader, DecodeError, type ErrorCode, type Int64 } from "@quipu/core";
 import { databaseCount } from "./codec-fields.ts";
 import { maximumEnd, minimumEnd } from "./counter-store.ts";
 import { admittedOf, afterSteps, refusalOf } from "./fold.ts";

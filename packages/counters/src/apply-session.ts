@@ -1,7 +1,6 @@
 /** Q.BATCH: one numbered batch of a session, applied at most once (RIFL; DESIGN §4.5). */
-import type { ErrorCode } from "@quipu/core";
+import { ByteReader, ByteWriter, type ErrorCode } from "@quipu/core";
 import { applyOperation } from "./apply-operation.ts";
-import { ByteReader, ByteWriter } from "./bytes.ts";
 import { readOutcome, writeOutcome } from "./codec.ts";
 import type { SessionCommand } from "./operations.ts";
 import type { OutcomeValue } from "./outcome.ts";

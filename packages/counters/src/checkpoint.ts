@@ -5,9 +5,8 @@
  * (entries that change before their turn are copied first). Log time, position and writers are always part of it, so
  * that one batch in the store is the state at one position (DESIGN §4.4).
  */
-import { invariant, type Lsn, QuipuError } from "@quipu/core";
+import { ByteReader, ByteWriter, DecodeError, invariant, type Lsn, QuipuError } from "@quipu/core";
 import { keySlot, slotCount } from "@quipu/routing";
-import { ByteReader, ByteWriter, DecodeError } from "./bytes.ts";
 import type { ChangeSink, ChangeTracker, TrackedEntries } from "./change-tracker.ts";
 import { databaseCount } from "./codec-fields.ts";
 import { readContent } from "./counter-entry.ts";

@@ -1,6 +1,13 @@
 /** The fields of operations as bytes, each written and read side by side: databases, expiry changes, positions, … */
-import { type Int64, invariant, type Lsn, unreachable } from "@quipu/core";
-import { type ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
+import {
+  type ByteReader,
+  type ByteWriter,
+  DecodeError,
+  type Int64,
+  invariant,
+  type Lsn,
+  unreachable,
+} from "@quipu/core";
 import type { Database, ExpireConditions, ExpiryChange, Operation, Position } from "./operations.ts";
 
 /** Redis' default number of databases. */

@@ -1,5 +1,5 @@
 /** Operations out of bytes; the layout is in codec-operation-write.ts. Byte strings are views of what is read. */
-import { type ByteReader, DecodeError } from "./bytes.ts";
+import { type ByteReader, DecodeError } from "@quipu/core";
 import {
   itemsMax,
   readBoundEnd,

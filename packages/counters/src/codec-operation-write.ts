@@ -4,8 +4,7 @@
  * A run of equal adds has a fixed layout, so that a record builder can raise its count in place:
  * `u8 opcode | u8 database | u32 count | int64 delta | varint key length | key`.
  */
-import { type Int64, unreachable } from "@quipu/core";
-import type { ByteWriter } from "./bytes.ts";
+import { type ByteWriter, type Int64, unreachable } from "@quipu/core";
 import {
   writeBoundEnd,
   writeConditions,

@@ -1,6 +1,5 @@
 /** Outcomes as bytes: what idempotency and session entries store. */
-import { unreachable } from "@quipu/core";
-import { type ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
+import { type ByteReader, type ByteWriter, DecodeError, unreachable } from "@quipu/core";
 import { errorCodesByNumber, errorNumbers, outcomeTags } from "./opcodes.ts";
 import type { OutcomeValue } from "./outcome.ts";
 

@@ -5,7 +5,7 @@
  * Layout of once, fixed so that a record builder can write it without objects:
  * `u8 opcode | id with length | varint retention | u8 0, or u8 1 and varint born | command`.
  */
-import { type ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
+import { type ByteReader, type ByteWriter, DecodeError } from "@quipu/core";
 import {
   itemsMax,
   readDatabase,

@@ -1,6 +1,5 @@
 /** The content of one counter as bytes: what snapshots and checkpoints hold under its store key. */
-import type { Int64 } from "@quipu/core";
-import { type ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
+import { type ByteReader, type ByteWriter, DecodeError, type Int64 } from "@quipu/core";
 
 export interface CounterContent {
   readonly value: Int64 | Uint8Array;

@@ -5,10 +5,9 @@
  * What few entries have (integers beyond 2^53, byte strings, bounds, expiry) lies in columns and maps that exist only
  * once used.
  */
-import { type Int64, invariant } from "@quipu/core";
+import { type ByteWriter, type Int64, invariant } from "@quipu/core";
 import { keySlot, slotCount } from "@quipu/routing";
 import { ByteTable, ownerField, shapeField } from "./byte-table.ts";
-import type { ByteWriter } from "./bytes.ts";
 import { ChangeTracker, type TrackedEntries } from "./change-tracker.ts";
 import { Float64Column } from "./columns.ts";
 import { type CounterContent, writeContent } from "./counter-entry.ts";

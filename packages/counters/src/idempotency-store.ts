@@ -4,8 +4,7 @@
  * Small outcomes (safe integers, OK, nil, errors) lie inline: such an entry costs about 70 bytes besides its id.
  * The table's name space is the slot, the scope of the id (DESIGN §4.5).
  */
-import { invariant } from "@quipu/core";
-import { ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
+import { ByteReader, type ByteWriter, DecodeError, invariant } from "@quipu/core";
 import { ByteTable, ownerField, shapeField } from "./byte-table.ts";
 import { ChangeTracker, type TrackedEntries } from "./change-tracker.ts";
 import { readOutcome, writeOutcome } from "./codec.ts";

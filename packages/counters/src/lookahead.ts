@@ -6,8 +6,8 @@
  * One after another these waits add up; asked for in three tight loops over many keys they overlap. Nothing here
  * changes or decides anything: a wrong guess costs only the looking.
  */
+import { int64Narrow } from "@quipu/core";
 import type { ByteTable } from "./byte-table.ts";
-import { int64Narrow } from "./bytes.ts";
 import { opcodeRun } from "./opcodes.ts";
 
 /** Keys looked at in one go: more than a core can have cache misses under way, less than its first cache holds. */

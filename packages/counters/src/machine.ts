@@ -5,14 +5,13 @@
  * A record is applied command by command, so that its writer can answer each caller as it goes:
  * beginRecord, applyNext until remainingCommands is 0, endRecord. Replay uses apply.
  */
-import { type Int64, invariant, type Lsn, QuipuError } from "@quipu/core";
+import { ByteReader, DecodeError, type Int64, invariant, type Lsn, QuipuError } from "@quipu/core";
 import { nextDueMs, removeDue, removeDueKeys } from "./apply-expiry.ts";
 import { applyEncodedOnce } from "./apply-once.ts";
 import { applyOperation } from "./apply-operation.ts";
 import { applyEncodedRun } from "./apply-run.ts";
 import { applySession } from "./apply-session.ts";
 import { applyTransaction } from "./apply-transaction.ts";
-import { ByteReader, DecodeError } from "./bytes.ts";
 import {
   beginLoad,
   dirtyCountOf,

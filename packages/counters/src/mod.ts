@@ -1,5 +1,4 @@
 /** The replicated state machine: exact counters, bounds, expiry, exactly-once. Pure. */
-export { ByteReader, ByteWriter, DecodeError } from "./bytes.ts";
 export type { ChangeSink } from "./change-tracker.ts";
 export type { FrozenChanges, StoreEntry } from "./checkpoint.ts";
 export { readCommand, readOperation, readOutcome, writeCommand, writeOperation, writeOutcome } from "./codec.ts";

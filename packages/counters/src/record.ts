@@ -4,8 +4,7 @@
  * Header, 32 bytes, little-endian: `u8 format | u8 0 | u16 feature level | u32 node | u32 incarnation | f64 number |
  * f64 stamp in ms | u32 command count`.
  */
-import type { Int64 } from "@quipu/core";
-import { ByteReader, ByteWriter } from "./bytes.ts";
+import { ByteReader, ByteWriter, type Int64 } from "@quipu/core";
 import { runCountOffset, writeCommand, writeOnceHead, writeRun } from "./codec.ts";
 import type { Command, Database } from "./operations.ts";
 import { OpenRuns } from "./open-runs.ts";

@@ -3,9 +3,8 @@
  *
  * A session's identity is its name and its expiry. Its entry lives exactly until then: never evicted, never renewed.
  */
-import { invariant } from "@quipu/core";
+import { type ByteReader, type ByteWriter, DecodeError, invariant } from "@quipu/core";
 import { ByteTable } from "./byte-table.ts";
-import { type ByteReader, type ByteWriter, DecodeError } from "./bytes.ts";
 import { ChangeTracker, type TrackedEntries } from "./change-tracker.ts";
 import { ExpiryHeap } from "./expiry-heap.ts";
 import { ContentHash, HashSum } from "./hash.ts";

@@ -1,7 +1,6 @@
 /** The last removal in each slot: the version of every key of the slot that does not exist. */
-import type { Lsn } from "@quipu/core";
+import type { ByteReader, ByteWriter, Lsn } from "@quipu/core";
 import { slotCount } from "@quipu/routing";
-import type { ByteReader, ByteWriter } from "./bytes.ts";
 import { ChangeTracker, type TrackedEntries } from "./change-tracker.ts";
 import type { ContentHash, HashSum } from "./hash.ts";
 import type { Position } from "./operations.ts";

@@ -1,7 +1,6 @@
 /** Everything that the appliers of commands share: the tables, log time, and where in the log we are. */
-import { type Int64, invariant, type Lsn } from "@quipu/core";
+import { ByteWriter, type Int64, invariant, type Lsn } from "@quipu/core";
 import { tableKeyBytesMax } from "./byte-table.ts";
-import { ByteWriter } from "./bytes.ts";
 import { CounterStore } from "./counter-store.ts";
 import { HashSum } from "./hash.ts";
 import { IdempotencyStore } from "./idempotency-store.ts";

@@ -4,7 +4,7 @@
  * Only the next number of a life is applied. Lower is a duplicate, higher is void (a record before it was lost, so its
  * writer appends again from there), and the first record of a new life voids whatever still comes of older ones.
  */
-import type { ByteReader, ByteWriter } from "./bytes.ts";
+import type { ByteReader, ByteWriter } from "@quipu/core";
 import type { ContentHash } from "./hash.ts";
 import type { CounterMutation } from "./mutation.ts";
 import type { RecordId } from "./record.ts";

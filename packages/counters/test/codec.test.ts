@@ -1,8 +1,7 @@
 /** The codec: every command and outcome survives the way through bytes; nothing hostile gets past, or breaks it. */
-import { type Int64, int64Max, int64Min } from "@quipu/core";
+import { ByteReader, ByteWriter, DecodeError, type Int64, int64Max, int64Min } from "@quipu/core";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { ByteReader, ByteWriter, DecodeError } from "../src/bytes.ts";
 import {
   readCommand,
   readOperation,

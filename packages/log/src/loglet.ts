@@ -88,8 +88,28 @@ export interface Loglet {
   /** Closes the log for appends for ever. Idempotent; safe beside appends and other seals. */
   seal(): Promise<void>;
 
+  /** Only of engines that keep the log on several nodes. */
+  readonly replication?: LogReplication;
+
   /** Gives up resources; what is stored stays. Appends under way end as `SHUTTING_DOWN` or resolve. */
   close(): Promise<void>;
+}
+
+/**
+ * What an engine with copies on several nodes has beside the contract: state snapshots travel above the log, so that a
+ * node which lacks trimmed positions gets the state instead. There {@link Loglet.trim} means "the state up to here
+ * is durable on this node"; the engine trims what a majority of its members has said that of.
+ */
+export interface LogReplication {
+  /** Describes how the log goes on above a snapshot of exactly `position`; opaque. Undefined: trimmed, or not there. */
+  startAt(position: Lsn): Uint8Array | undefined;
+  /**
+   * A state snapshot, of exactly the position that `start` was made for, is durable on this node: the log begins anew
+   * above it, unless it reaches it already. Durable when it resolves. Rejects with LOG_CORRUPT if `start` does not decode.
+   */
+  installed(start: Uint8Array): Promise<void>;
+  /** `handler` hears, again and again, that this node needs a snapshot of `atLeast` or later, first to be asked of `source`. */
+  onSnapshotNeeded(handler: (source: number, atLeast: Lsn) => void): void;
 }
 
 /** One link of a virtual log's chain. Its records are at `base .. end - 1`. */
@@ -119,6 +139,8 @@ export interface VirtualLog {
   tailNow(): Tail | undefined;
   read(from: Lsn, onDelivery: (delivery: LogDelivery) => void): Subscription;
   trim(upTo: Lsn): Promise<void>;
+  /** Of the present segment's engine, in positions of this log; undefined where it keeps the log on one node only. */
+  replication?(): LogReplication | undefined;
   /** The chain as last seen. */
   chain(): Chain;
   /**

@@ -15,3 +15,4 @@ export { type ReplyEvent, RespReplyParser } from "./resp-reply-parser.ts";
 export { type RequestEvent, RespRequestParser } from "./resp-request-parser.ts";
 export { type RespVersion, RespWriter } from "./resp-writer.ts";
 export { decodeUtf8, encodeUtf8, utf8Length, writeUtf8 } from "./utf8.ts";
+export type * from "./peer/peer-message.ts";

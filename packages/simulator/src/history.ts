@@ -2,8 +2,8 @@
  * The history: every record that the log ever delivered, kept by the test, replayed through a machine of its own
  * and through the naive model, which must agree. What clients got and what recovery restores is compared with it.
  */
-import { invariant } from "@quipu/core";
-import { ByteReader, type Command, CounterMachine, commandWasRun, type Position, readCommand } from "@quipu/counters";
+import { ByteReader, invariant } from "@quipu/core";
+import { type Command, CounterMachine, commandWasRun, type Position, readCommand } from "@quipu/counters";
 import { lsn as toLsn } from "@quipu/core";
 import { check } from "./failure.ts";
 import type { Place } from "./naive-entries.ts";

@@ -4,7 +4,8 @@
  * Every value has exactly one encoding and the reader refuses all others, so equal bytes mean equal values
  * (idempotency fingerprints hash encoded commands). Numbers are little-endian. No allocation but growth.
  */
-import { type Int64, int64FromBigInt, InvariantViolation, invariant } from "@quipu/core";
+import { type Int64, int64FromBigInt } from "./int64.ts";
+import { InvariantViolation, invariant } from "./invariant.ts";
 
 /** What a reader throws for malformed bytes. Whoever reads catches it: hostile input is an expected failure (P8). */
 export class DecodeError extends Error {

@@ -1,0 +1,118 @@
+/**
+ * What nodes of a cell say to each other (port 7381): consensus, appends and reads through the leader, trimming,
+ * membership, state snapshots. Everything may be lost, repeated, late or out of order: whoever receives must cope.
+ */
+import type { LogIndex, MemberId, RaftMessage, ReplyReason, Term } from "@quipu/consensus";
+
+export type PeerMessage =
+  | RaftPeerMessage
+  | Forward
+  | ForwardReply
+  | Barrier
+  | BarrierReply
+  | Checkpointed
+  | Join
+  | SnapshotRequest
+  | SnapshotChunk
+  | SnapshotRefused;
+
+/** One message of one Raft group. */
+export interface RaftPeerMessage {
+  readonly type: "raft";
+  readonly group: number;
+  readonly message: RaftMessage;
+}
+
+/** An append (or seal) of the sender's own replica, to be proposed by the leader in the order of `sequence`. */
+export interface Forward {
+  readonly type: "forward";
+  readonly group: number;
+  /** Random, new for each life of the sender and each leader that it turns to; below 2^48. */
+  readonly stream: number;
+  /** From 1 within the stream, without holes. */
+  readonly sequence: number;
+  /** At least one record; or the log is to be sealed. */
+  readonly operation: { readonly kind: "append"; readonly records: readonly Uint8Array[] } | { readonly kind: "seal" };
+}
+
+export interface ForwardReply {
+  readonly type: "forwardReply";
+  readonly group: number;
+  readonly stream: number;
+  readonly sequence: number;
+  readonly outcome:
+    | { readonly kind: "proposed"; readonly term: Term; readonly first: LogIndex; readonly last: LogIndex }
+    | { readonly kind: "refused"; readonly reason: ReplyReason; readonly leader: MemberId | undefined }
+    /** Not taken: that sequence number must come first. */
+    | { readonly kind: "outOfOrder"; readonly expected: number };
+}
+
+/** Asks the leader for a read barrier. */
+export interface Barrier {
+  readonly type: "barrier";
+  readonly group: number;
+  /** Unique in the life of the sender. */
+  readonly request: number;
+  /** Tells lives of the sender apart; below 2^48. */
+  readonly stream: number;
+}
+
+export interface BarrierReply {
+  readonly type: "barrierReply";
+  readonly group: number;
+  readonly request: number;
+  readonly stream: number;
+  /** Undefined: not the leader; try `leader`, or later. */
+  readonly index: LogIndex | undefined;
+  readonly leader: MemberId | undefined;
+}
+
+/** The sender's state up to `upTo` stands in its synced state store. Sent to all members now and then. */
+export interface Checkpointed {
+  readonly type: "checkpointed";
+  readonly group: number;
+  readonly upTo: LogIndex;
+}
+
+/** The sender is in no configuration of this group and wants to be: in place of an older member of its node, if any. */
+export interface Join {
+  readonly type: "join";
+  readonly group: number;
+}
+
+/** Asks for a piece of a state snapshot; the receiver makes one if it has none that fits. */
+export interface SnapshotRequest {
+  readonly type: "snapshotRequest";
+  readonly shard: number;
+  /** Chosen by the sender, new for each transfer; below 2^48. */
+  readonly transfer: number;
+  /** A snapshot of an older position is of no use. */
+  readonly atLeast: number;
+  /** Goes on with the snapshot of this position, which has this many bytes and checksum; 0 0 0: any. */
+  readonly position: number;
+  readonly totalBytes: number;
+  readonly checksum: number;
+  readonly offset: number;
+}
+
+export interface SnapshotChunk {
+  readonly type: "snapshotChunk";
+  readonly shard: number;
+  readonly transfer: number;
+  readonly position: number;
+  readonly totalBytes: number;
+  /** CRC-32 of the whole snapshot; each frame has one of its own besides. */
+  readonly checksum: number;
+  /** Where the log goes on: what the engine of the sender says of it (opaque). */
+  readonly logStart: Uint8Array;
+  readonly offset: number;
+  readonly data: Uint8Array;
+}
+
+export interface SnapshotRefused {
+  readonly type: "snapshotRefused";
+  readonly shard: number;
+  readonly transfer: number;
+  /** `busy`: too many transfers; `unavailable`: no snapshot of that position, or the log no longer knows it. */
+  readonly reason: "busy" | "unavailable";
+}
