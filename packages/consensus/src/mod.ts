@@ -1,4 +1,16 @@
 /** Consensus cores without I/O: the contract, quantities, Raft. */
+export {
+  emptyConfiguration,
+  enterChange,
+  foundingConfiguration,
+  isJoint,
+  isLearner,
+  isVoter,
+  leaveJoint,
+  membersMax,
+  membersOf,
+  sameConfiguration,
+} from "./configuration.ts";
 export type * from "./contract.ts";
 export {
   type Configuration,
@@ -13,4 +25,5 @@ export {
   type Term,
   term,
 } from "./quantities.ts";
+export { isQuorum, quorumIndex, voteOutcome } from "./quorum.ts";
 export type * from "./raft/messages.ts";
