@@ -1,4 +1,4 @@
-/** Bytes and messages: RESP2/RESP3. Pure. */
+/** Bytes and messages: RESP2/RESP3, and what nodes say to each other. Pure but for zlib's crc32. */
 export { appendCommand, encodeCommand } from "./command.ts";
 export { ReplyError, replyText, type ReplyValue } from "./reply-value.ts";
 export {
@@ -15,4 +15,22 @@ export { type ReplyEvent, RespReplyParser } from "./resp-reply-parser.ts";
 export { type RequestEvent, RespRequestParser } from "./resp-request-parser.ts";
 export { type RespVersion, RespWriter } from "./resp-writer.ts";
 export { decodeUtf8, encodeUtf8, utf8Length, writeUtf8 } from "./utf8.ts";
+export { decodeEntry, encodeEntry } from "./peer/entry.ts";
+export {
+  decodeGroupState,
+  decodeLogStart,
+  encodeGroupState,
+  encodeLogStart,
+  type GroupState,
+} from "./peer/group-state.ts";
+export { decodePeerFrame, encodePeerFrame, type PeerFrame } from "./peer/peer-frame.ts";
+export {
+  configurationMembersMax,
+  groupStateBytesMax,
+  logStartBytesMax,
+  peerEntriesMax,
+  peerFrameBytesMax,
+  randomIdEnd,
+  snapshotChunkBytesMax,
+} from "./peer/peer-limits.ts";
 export type * from "./peer/peer-message.ts";

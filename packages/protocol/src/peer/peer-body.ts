@@ -1,0 +1,262 @@
+/** Bytes of the messages that are not of a consensus core: forwards, barriers, membership, state snapshots. */
+import type { LogIndex, ReplyReason } from "@quipu/consensus";
+import { type ByteReader, type ByteWriter, unreachable } from "@quipu/core";
+import {
+  outOfBounds,
+  readBytes,
+  readFlag,
+  readIndex,
+  readMaybeMember,
+  readName,
+  readPositive,
+  readRandomId,
+  readTerm,
+  refuse,
+  writeFlag,
+  writeMaybeMember,
+  writeName,
+  writePositive,
+  writeRandomId,
+  writeU32,
+} from "./fields.ts";
+import { logStartBytesMax, peerEntriesMax, snapshotChunkBytesMax } from "./peer-limits.ts";
+import type {
+  BarrierReply,
+  Forward,
+  ForwardReply,
+  PeerMessage,
+  RaftPeerMessage,
+  SnapshotChunk,
+  SnapshotRefused,
+  SnapshotRequest,
+} from "./peer-message.ts";
+
+export type OtherMessage = Exclude<PeerMessage, RaftPeerMessage>;
+
+// Places in these tables are on the wire: add behind the last.
+const operationKinds = ["append", "seal"] as const;
+const outcomeKinds = ["proposed", "refused", "outOfOrder"] as const;
+const replyReasons: readonly ReplyReason[] = ["dropped", "sealed", "overloaded", "refused"];
+const snapshotRefusals: readonly SnapshotRefused["reason"][] = ["busy", "unavailable"];
+
+export function writePeerBody(writer: ByteWriter, message: OtherMessage): void {
+  switch (message.type) {
+    case "forward":
+      writeForward(writer, message);
+      return;
+    case "forwardReply":
+      writeForwardReply(writer, message);
+      return;
+    case "barrier":
+      writeU32(writer, message.group);
+      writer.varint(message.request);
+      writeRandomId(writer, message.stream);
+      return;
+    case "barrierReply":
+      writeBarrierReply(writer, message);
+      return;
+    case "checkpointed":
+      writeU32(writer, message.group);
+      writer.varint(message.upTo);
+      return;
+    case "join":
+      writeU32(writer, message.group);
+      return;
+    case "snapshotRequest":
+      writeSnapshotRequest(writer, message);
+      return;
+    case "snapshotChunk":
+      writeSnapshotChunk(writer, message);
+      return;
+    case "snapshotRefused":
+      writeU32(writer, message.shard);
+      writeRandomId(writer, message.transfer);
+      writeName(writer, snapshotRefusals, message.reason);
+      return;
+    default:
+      unreachable(message);
+  }
+}
+
+// Fields of an object literal are evaluated in the order in which they stand: that of the bytes.
+export function readPeerBody(reader: ByteReader, type: OtherMessage["type"]): OtherMessage {
+  switch (type) {
+    case "forward":
+      return readForward(reader);
+    case "forwardReply":
+      return readForwardReply(reader);
+    case "barrier":
+      return { type, group: reader.u32(), request: reader.varint(), stream: readRandomId(reader) };
+    case "barrierReply":
+      return readBarrierReply(reader);
+    case "checkpointed":
+      return { type, group: reader.u32(), upTo: readIndex(reader) };
+    case "join":
+      return { type, group: reader.u32() };
+    case "snapshotRequest":
+      return readSnapshotRequest(reader);
+    case "snapshotChunk":
+      return readSnapshotChunk(reader);
+    case "snapshotRefused":
+      return {
+        type,
+        shard: reader.u32(),
+        transfer: readRandomId(reader),
+        reason: readName(reader, snapshotRefusals),
+      };
+    default:
+      return unreachable(type);
+  }
+}
+
+function writeForward(writer: ByteWriter, message: Forward): void {
+  writeU32(writer, message.group);
+  writeRandomId(writer, message.stream);
+  writePositive(writer, message.sequence);
+  writeName(writer, operationKinds, message.operation.kind);
+  if (message.operation.kind === "seal") return;
+  const { records } = message.operation;
+  if (records.length > peerEntriesMax) outOfBounds("records", records.length);
+  writePositive(writer, records.length);
+  for (const record of records) writer.bytesWithLength(record);
+}
+
+function readForward(reader: ByteReader): Forward {
+  const group = reader.u32();
+  const stream = readRandomId(reader);
+  const sequence = readPositive(reader);
+  const kind = readName(reader, operationKinds);
+  if (kind === "seal") return { type: "forward", group, stream, sequence, operation: { kind } };
+  const count = reader.itemCount(peerEntriesMax, 1);
+  if (count === 0) refuse("an append of nothing");
+  const records: Uint8Array[] = [];
+  for (let rest = count; rest > 0; rest--) records.push(reader.bytes());
+  return { type: "forward", group, stream, sequence, operation: { kind, records } };
+}
+
+function writeForwardReply(writer: ByteWriter, message: ForwardReply): void {
+  const { outcome } = message;
+  writeU32(writer, message.group);
+  writeRandomId(writer, message.stream);
+  writePositive(writer, message.sequence);
+  writeName(writer, outcomeKinds, outcome.kind);
+  switch (outcome.kind) {
+    case "proposed":
+      writer.varint(outcome.term);
+      writePositive(writer, outcome.first);
+      writer.varint(outcome.last - outcome.first);
+      return;
+    case "refused":
+      writeName(writer, replyReasons, outcome.reason);
+      writeMaybeMember(writer, outcome.leader);
+      return;
+    case "outOfOrder":
+      writePositive(writer, outcome.expected);
+      return;
+    default:
+      unreachable(outcome);
+  }
+}
+
+function readForwardReply(reader: ByteReader): ForwardReply {
+  const group = reader.u32();
+  const stream = readRandomId(reader);
+  const sequence = readPositive(reader);
+  return { type: "forwardReply", group, stream, sequence, outcome: readOutcome(reader) };
+}
+
+function readOutcome(reader: ByteReader): ForwardReply["outcome"] {
+  const kind = readName(reader, outcomeKinds);
+  switch (kind) {
+    case "proposed": {
+      const term = readTerm(reader);
+      const first = readPositive(reader);
+      const last = first + reader.varint();
+      if (last > Number.MAX_SAFE_INTEGER) refuse("an index beyond 2^53 - 1");
+      return { kind, term, first: first as LogIndex, last: last as LogIndex };
+    }
+    case "refused":
+      return { kind, reason: readName(reader, replyReasons), leader: readMaybeMember(reader) };
+    case "outOfOrder":
+      return { kind, expected: readPositive(reader) };
+    default:
+      return unreachable(kind);
+  }
+}
+
+function writeBarrierReply(writer: ByteWriter, message: BarrierReply): void {
+  writeU32(writer, message.group);
+  writer.varint(message.request);
+  writeRandomId(writer, message.stream);
+  writeFlag(writer, message.index !== undefined);
+  if (message.index !== undefined) writer.varint(message.index);
+  writeMaybeMember(writer, message.leader);
+}
+
+function readBarrierReply(reader: ByteReader): BarrierReply {
+  return {
+    type: "barrierReply",
+    group: reader.u32(),
+    request: reader.varint(),
+    stream: readRandomId(reader),
+    index: readFlag(reader) ? readIndex(reader) : undefined,
+    leader: readMaybeMember(reader),
+  };
+}
+
+function writeSnapshotRequest(writer: ByteWriter, message: SnapshotRequest): void {
+  if (message.offset > message.totalBytes) outOfBounds("offset", message.offset);
+  writeU32(writer, message.shard);
+  writeRandomId(writer, message.transfer);
+  writer.varint(message.atLeast);
+  writer.varint(message.position);
+  writer.varint(message.totalBytes);
+  writeU32(writer, message.checksum);
+  writer.varint(message.offset);
+}
+
+function readSnapshotRequest(reader: ByteReader): SnapshotRequest {
+  const message: SnapshotRequest = {
+    type: "snapshotRequest",
+    shard: reader.u32(),
+    transfer: readRandomId(reader),
+    atLeast: reader.varint(),
+    position: reader.varint(),
+    totalBytes: reader.varint(),
+    checksum: reader.u32(),
+    offset: reader.varint(),
+  };
+  if (message.offset > message.totalBytes) refuse("a request beyond the end of its snapshot");
+  return message;
+}
+
+function writeSnapshotChunk(writer: ByteWriter, message: SnapshotChunk): void {
+  const { logStart, data } = message;
+  if (logStart.length > logStartBytesMax) outOfBounds("bytes of a log start", logStart.length);
+  if (data.length > snapshotChunkBytesMax) outOfBounds("bytes of a chunk", data.length);
+  if (message.offset + data.length > message.totalBytes) outOfBounds("end of a chunk", message.offset + data.length);
+  writeU32(writer, message.shard);
+  writeRandomId(writer, message.transfer);
+  writer.varint(message.position);
+  writer.varint(message.totalBytes);
+  writeU32(writer, message.checksum);
+  writer.bytesWithLength(logStart);
+  writer.varint(message.offset);
+  writer.bytesWithLength(data);
+}
+
+function readSnapshotChunk(reader: ByteReader): SnapshotChunk {
+  const message: SnapshotChunk = {
+    type: "snapshotChunk",
+    shard: reader.u32(),
+    transfer: readRandomId(reader),
+    position: reader.varint(),
+    totalBytes: reader.varint(),
+    checksum: reader.u32(),
+    logStart: readBytes(reader, logStartBytesMax),
+    offset: reader.varint(),
+    data: readBytes(reader, snapshotChunkBytesMax),
+  };
+  if (message.offset + message.data.length > message.totalBytes) refuse("a chunk beyond the end of its snapshot");
+  return message;
+}

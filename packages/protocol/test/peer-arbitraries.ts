@@ -1,0 +1,196 @@
+/** Arbitrary messages between nodes: every variant, small numbers and the largest ones. */
+import type { Configuration, Entry, LogIndex, LogStart, MemberId, RaftMessage, Term } from "@quipu/consensus";
+import {
+  configurationMembersMax,
+  type PeerFrame,
+  type PeerMessage,
+  randomIdEnd,
+  type GroupState,
+} from "@quipu/protocol";
+import fc from "fast-check";
+
+const member: fc.Arbitrary<MemberId> = fc.oneof(
+  fc.integer({ min: 1, max: 5 }),
+  fc.integer({ min: 1, max: 0xffff_ffff }),
+) as fc.Arbitrary<MemberId>;
+const maybeMember = fc.option(member, { nil: undefined });
+const natural = fc.oneof(fc.nat(300), fc.maxSafeNat());
+const positive = fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }));
+const term = natural as fc.Arbitrary<Term>;
+const index = natural as fc.Arbitrary<LogIndex>;
+const u32 = fc.oneof(fc.nat(3), fc.integer({ min: 0, max: 0xffff_ffff }));
+const randomId = fc.oneof(fc.nat(3), fc.integer({ min: 0, max: randomIdEnd - 1 }));
+const data = fc.uint8Array({ maxLength: 40 });
+
+/** Draws for each member of a set where it stands, so that lists are ascending and disjoint where they must be. */
+export const configurations: fc.Arbitrary<Configuration> = fc
+  .uniqueArray(fc.tuple(member, fc.integer({ min: 1, max: 4 }), fc.boolean()), {
+    maxLength: configurationMembersMax,
+    selector: ([id]) => id,
+  })
+  .map((drawn) => {
+    const sorted = drawn.toSorted(([left], [right]) => left - right);
+    const pick = (wanted: (place: number, next: boolean) => boolean): MemberId[] =>
+      sorted.filter(([, place, next]) => wanted(place, next)).map(([id]) => id);
+    return {
+      voters: pick((place) => (place & 1) === 1),
+      outgoing: pick((place) => (place & 2) === 2),
+      learners: pick((place) => place === 4),
+      learnersNext: pick((place, next) => place === 2 && next),
+    };
+  });
+
+export const logStarts: fc.Arbitrary<LogStart> = fc
+  .tuple(index, positive as fc.Arbitrary<Term>, configurations)
+  .map(([at, itsTerm, configuration]) => ({ index: at, term: at === 0 ? (0 as Term) : itsTerm, configuration }));
+
+export const groupStates: fc.Arbitrary<GroupState> = fc.record({
+  hardState: fc.record({ term, vote: maybeMember }),
+  start: logStarts,
+});
+
+type Unplaced = Entry extends infer Each ? (Each extends Entry ? Omit<Each, "index"> : never) : never;
+
+const unplacedEntry: fc.Arbitrary<Unplaced> = fc.oneof(
+  fc.record({ kind: fc.constant("record"), term: positive as fc.Arbitrary<Term>, data }),
+  fc.record({ kind: fc.constantFrom("noop", "seal"), term: positive as fc.Arbitrary<Term> }),
+  fc.record({
+    kind: fc.constant("configuration"),
+    term: positive as fc.Arbitrary<Term>,
+    configuration: configurations,
+  }),
+) as fc.Arbitrary<Unplaced>;
+
+const placed = (at: number, entry: Unplaced): Entry => ({ ...entry, index: at as LogIndex }) as Entry;
+
+export const entries: fc.Arbitrary<Entry> = fc.tuple(positive, unplacedEntry).map(([at, entry]) => placed(at, entry));
+
+const appendEntries = fc
+  .record({
+    type: fc.constant("appendEntries" as const),
+    term,
+    previousIndex: fc.oneof(fc.nat(300), fc.nat(Number.MAX_SAFE_INTEGER - 100)) as fc.Arbitrary<LogIndex>,
+    previousTerm: term,
+    entries: fc.array(unplacedEntry, { maxLength: 12 }),
+    commit: index,
+    barrier: natural,
+  })
+  .map((message) => ({
+    ...message,
+    entries: message.entries.map((entry, place) => placed(message.previousIndex + 1 + place, entry)),
+  }));
+
+const raftMessages: readonly fc.Arbitrary<RaftMessage>[] = [
+  appendEntries,
+  fc.record({ type: fc.constant("appendAccepted"), term, match: index, barrier: natural }),
+  fc.record({
+    type: fc.constant("appendRejected"),
+    term,
+    rejected: index,
+    hintIndex: index,
+    hintTerm: term,
+    barrier: natural,
+  }),
+  fc.record({ type: fc.constant("heartbeat"), term, commit: index, barrier: natural }),
+  fc.record({ type: fc.constant("heartbeatReply"), term, barrier: natural }),
+  fc.record({
+    type: fc.constant("requestVote"),
+    term,
+    preVote: fc.boolean(),
+    lastIndex: index,
+    lastTerm: term,
+    transfer: fc.boolean(),
+  }),
+  fc.record({ type: fc.constant("voteReply"), term, preVote: fc.boolean(), granted: fc.boolean() }),
+  fc.record({ type: fc.constant("timeoutNow"), term }),
+  fc.record({ type: fc.constant("snapshotNeeded"), term, atLeast: index, commit: index, barrier: natural }),
+];
+
+const outcomes = fc.oneof(
+  fc
+    .tuple(term, fc.integer({ min: 1, max: 2 ** 52 }), fc.oneof(fc.nat(300), fc.nat(2 ** 52)))
+    .map(([itsTerm, first, more]) => ({
+      kind: "proposed" as const,
+      term: itsTerm,
+      first: first as LogIndex,
+      last: Math.min(first + more, Number.MAX_SAFE_INTEGER) as LogIndex,
+    })),
+  fc.record({
+    kind: fc.constant("refused" as const),
+    reason: fc.constantFrom("dropped", "sealed", "overloaded", "refused"),
+    leader: maybeMember,
+  }),
+  fc.record({ kind: fc.constant("outOfOrder" as const), expected: positive }),
+);
+
+const snapshotRequest = fc
+  .record({
+    type: fc.constant("snapshotRequest" as const),
+    shard: u32,
+    transfer: randomId,
+    atLeast: natural,
+    position: natural,
+    totalBytes: natural,
+    checksum: u32,
+    offset: natural,
+  })
+  .map((message) => ({ ...message, offset: Math.min(message.offset, message.totalBytes) }));
+
+const snapshotChunk = fc
+  .record({
+    type: fc.constant("snapshotChunk" as const),
+    shard: u32,
+    transfer: randomId,
+    position: natural,
+    totalBytes: fc.nat(1000),
+    checksum: u32,
+    logStart: data,
+    offset: fc.nat(2 ** 52),
+    data,
+  })
+  .map((message) => ({ ...message, totalBytes: message.offset + message.data.length + message.totalBytes }));
+
+const otherMessages: readonly fc.Arbitrary<PeerMessage>[] = [
+  fc.record({
+    type: fc.constant("forward"),
+    group: u32,
+    stream: randomId,
+    sequence: positive,
+    operation: fc.oneof(
+      fc.record({ kind: fc.constant("append" as const), records: fc.array(data, { minLength: 1, maxLength: 12 }) }),
+      fc.constant({ kind: "seal" as const }),
+    ),
+  }),
+  fc.record({ type: fc.constant("forwardReply"), group: u32, stream: randomId, sequence: positive, outcome: outcomes }),
+  fc.record({ type: fc.constant("barrier"), group: u32, request: natural, stream: randomId }),
+  fc.record({
+    type: fc.constant("barrierReply"),
+    group: u32,
+    request: natural,
+    stream: randomId,
+    index: fc.option(index, { nil: undefined }),
+    leader: maybeMember,
+  }),
+  fc.record({ type: fc.constant("checkpointed"), group: u32, upTo: index }),
+  fc.record({ type: fc.constant("join"), group: u32 }),
+  snapshotRequest,
+  snapshotChunk,
+  fc.record({
+    type: fc.constant("snapshotRefused"),
+    shard: u32,
+    transfer: randomId,
+    reason: fc.constantFrom("busy", "unavailable"),
+  }),
+];
+
+export const peerMessages: readonly fc.Arbitrary<PeerMessage>[] = [
+  ...raftMessages.map((message) => fc.record({ type: fc.constant("raft" as const), group: u32, message })),
+  ...otherMessages,
+];
+
+export const peerFrames: fc.Arbitrary<PeerFrame> = fc.record({
+  cell: randomId,
+  from: member,
+  to: member,
+  message: fc.oneof(...peerMessages),
+});
