@@ -9,7 +9,8 @@ import { type Clock, type Int64, InvariantViolation, invariant, type Lsn, lsn, Q
 import { type Command, type CounterMachine, type ReadOperation, readRecordId, type RecordId } from "@quipu/counters";
 import type { LogDelivery, Subscription, VirtualLog } from "@quipu/log";
 import { Answerer } from "./answerer.ts";
-import { Batch, placeRide } from "./batch.ts";
+import { type Batch, placeRide } from "./batch.ts";
+import { BatchQueue } from "./batch-queue.ts";
 import type { Caller, ReplicaDoor } from "./caller.ts";
 import { defaultReplicaLimits, type ReplicaLimits } from "./limits.ts";
 import { LogClock } from "./log-clock.ts";
@@ -32,9 +33,6 @@ export interface ReplicaOptions {
   readonly mutation?: ReplicaMutation;
 }
 
-/** Batches kept for reuse: those in flight, one open, a few that were full. */
-const spareBatchesMax = 8;
-
 /** A full disk is not asked again at once. */
 const refusedTickDelayMs = 1_000;
 
@@ -42,7 +40,6 @@ export class Replica implements ReplicaDoor {
   readonly machine: CounterMachine;
   readonly #log: VirtualLog;
   readonly #clock: Clock;
-  readonly #seed: number;
   #logClock: LogClock;
   readonly #identity: WriterIdentity;
   readonly #limits: ReplicaLimits;
@@ -51,14 +48,7 @@ export class Replica implements ReplicaDoor {
   readonly #answerer: Answerer;
   readonly #reads: ReadQueue;
   #subscription: Subscription | undefined;
-  /** Takes what callers submit now. */
-  #open: Batch;
-  /** Closed because they were full, waiting for room in flight. Oldest first. */
-  #full: Batch[] = [];
-  #spare: Batch[] = [];
-  #queuedBytes = 0;
-  #queuedItems = 0;
-  readonly #queuedItemsMax: number;
+  readonly #batches: BatchQueue;
   /** The slower reasons to refuse, looked at once per batch and not per command. */
   #refusing = false;
   #endOfTurnScheduled = false;
@@ -78,11 +68,9 @@ export class Replica implements ReplicaDoor {
     this.machine = options.machine;
     this.#log = options.log;
     this.#clock = options.clock;
-    this.#seed = options.seed ?? 0;
-    this.#open = new Batch(this.#seed);
     this.#identity = options.identity;
     this.#limits = { ...defaultReplicaLimits, ...options.limits };
-    this.#queuedItemsMax = this.#limits.queuedItemsMax;
+    this.#batches = new BatchQueue(this.#limits, options.seed ?? 0);
     this.#onFatal = options.onFatal;
     this.#logClock = new LogClock(options.clock, options.machine.logTimeMs);
     const hooks = {
@@ -118,7 +106,7 @@ export class Replica implements ReplicaDoor {
     this.#logClock = new LogClock(this.#clock, this.machine.logTimeMs);
     await this.#startStep((done) => {
       this.#onIdle = done;
-      this.#submitter.submit(this.#takeSpare(), this.#logClock.nowMs());
+      this.#submitter.submit(this.#batches.spare(), this.#logClock.nowMs());
     });
     this.#ticks = true;
     this.#scheduleTick();
@@ -147,9 +135,9 @@ export class Replica implements ReplicaDoor {
     delta: Int64,
   ): void {
     if (this.overloaded) return this.#overload(caller, tag);
-    const batch = this.#open;
+    const batch = this.#batches.open;
     batch.push(caller, tag, batch.builder.add(database, bytes, start, end, delta));
-    this.#submitted(batch);
+    this.#submitted();
   }
 
   onceAdd(
@@ -165,7 +153,7 @@ export class Replica implements ReplicaDoor {
     delta: Int64,
   ): void {
     if (this.overloaded) return this.#overload(caller, tag);
-    const batch = this.#open;
+    const batch = this.#batches.open;
     const place = batch.builder.onceAdd(
       id.bytes,
       id.start,
@@ -179,28 +167,28 @@ export class Replica implements ReplicaDoor {
       delta,
     );
     batch.push(caller, tag, place);
-    this.#submitted(batch);
+    this.#submitted();
   }
 
   write(caller: Caller, tag: number, command: Command): void {
     if (this.overloaded) return this.#overload(caller, tag);
     const { commandBytesMax } = this.#limits;
-    const batch = this.#open;
+    const batch = this.#batches.open;
     const place = batch.builder.command(command, commandBytesMax);
     if (place >= 0) batch.push(caller, tag, place);
     else batch.pushFailure(caller, tag, tooLarge(commandBytesMax));
-    this.#submitted(batch);
+    this.#submitted();
   }
 
   ride(caller: Caller, tag: number): void {
-    this.#open.push(caller, tag, placeRide);
-    this.#submitted(this.#open);
+    this.#batches.open.push(caller, tag, placeRide);
+    this.#submitted();
   }
 
   readInOrder(caller: Caller, tag: number, operation: ReadOperation): void {
     if (this.overloaded) return this.#overload(caller, tag);
-    this.#open.pushRead(caller, tag, operation);
-    this.#submitted(this.#open);
+    this.#batches.open.pushRead(caller, tag, operation);
+    this.#submitted();
   }
 
   read(caller: Caller, tag: number, operation: ReadOperation): void {
@@ -222,7 +210,7 @@ export class Replica implements ReplicaDoor {
   }
 
   get overloaded(): boolean {
-    return this.#refusing || this.#queuedItems > this.#queuedItemsMax;
+    return this.#refusing || this.#batches.hasTooManyItems;
   }
 
   stampNowMs(): number {
@@ -238,8 +226,8 @@ export class Replica implements ReplicaDoor {
 
   get statistics(): { readonly queuedBytes: number; readonly queuedItems: number; readonly recordsApplied: number } {
     return {
-      queuedBytes: this.#queuedBytes,
-      queuedItems: this.#queuedItems,
+      queuedBytes: this.#batches.queuedBytes,
+      queuedItems: this.#batches.queuedItems,
       recordsApplied: this.#recordsApplied,
     };
   }
@@ -261,26 +249,19 @@ export class Replica implements ReplicaDoor {
   // Batches
 
   get #isIdle(): boolean {
-    return this.#submitter.inFlight === 0 && this.#open.isEmpty && this.#full.length === 0;
+    return this.#submitter.inFlight === 0 && this.#batches.isEmpty;
   }
 
   #overload(caller: Caller, tag: number): void {
-    const batch = this.#open;
     const error = this.#stopped
       ? new QuipuError("SHUTTING_DOWN", "the server is stopping")
       : new QuipuError("OVERLOADED", "too much is waiting for the log; nothing was changed, retry later");
-    batch.pushFailure(caller, tag, error);
-    this.#submitted(batch);
+    this.#batches.open.pushFailure(caller, tag, error);
+    this.#submitted();
   }
 
-  #submitted(batch: Batch): void {
-    this.#queuedItems += 1;
-    if (batch.byteLength >= this.#limits.recordBytesTarget) {
-      this.#queuedBytes += batch.byteLength;
-      this.#full.push(batch);
-      this.#open = this.#takeSpare();
-      this.#lookAtLimits();
-    }
+  #submitted(): void {
+    if (this.#batches.pushed()) this.#lookAtLimits();
     if (this.#endOfTurnScheduled) return;
     this.#endOfTurnScheduled = true;
     this.#clock.endOfTurn(() => {
@@ -292,22 +273,17 @@ export class Replica implements ReplicaDoor {
   /** Sends as many batches on their way as there is room for. */
   #closeBatches(): void {
     for (;;) {
-      const batch = this.#full[0] ?? this.#open;
-      if (batch.isEmpty) return;
+      const batch = this.#batches.next();
+      if (batch === undefined) return;
       if (this.#stopped) {
         // Submitted after the end: refused, but still answered, and still in order.
-        this.#open = this.#takeSpare();
-        this.#refuse(batch, new QuipuError("SHUTTING_DOWN", "the server is stopping"));
+        this.#refuse(this.#batches.take(), new QuipuError("SHUTTING_DOWN", "the server is stopping"));
         continue;
       }
       if (batch.logs && !this.#submitter.hasRoom) return;
       // A batch that logs nothing still waits behind those in flight: its callers' replies have an order.
       if (!batch.logs && this.#submitter.inFlight > 0) return;
-      if (batch === this.#open) this.#open = this.#takeSpare();
-      else {
-        this.#full.shift();
-        this.#queuedBytes -= batch.byteLength;
-      }
+      this.#batches.take();
       if (batch.logs) this.#submitter.submit(batch, this.#logClock.nowMs());
       else this.#finish(batch, () => this.#answerer.answerWithoutRecord(batch));
     }
@@ -315,26 +291,19 @@ export class Replica implements ReplicaDoor {
 
   #lookAtLimits(): void {
     this.#refusing =
-      this.#stopped ||
-      this.#queuedBytes > this.#limits.queuedBytesMax ||
-      this.machine.dirtyCount > this.#limits.dirtyEntriesMax;
+      this.#stopped || this.#batches.hasTooManyBytes || this.machine.dirtyCount > this.#limits.dirtyEntriesMax;
   }
 
   #finish(batch: Batch, answer: () => void): void {
-    this.#queuedItems -= batch.itemCount;
+    this.#batches.finished(batch);
     this.#lookAtLimits();
     answer();
-    batch.reset();
-    if (this.#spare.length < spareBatchesMax) this.#spare.push(batch);
+    this.#batches.recycle(batch);
     if (this.#onIdle !== undefined && this.#isIdle) {
       const idle = this.#onIdle;
       this.#onIdle = undefined;
       idle();
     }
-  }
-
-  #takeSpare(): Batch {
-    return this.#spare.pop() ?? new Batch(this.#seed);
   }
 
   #refuse(batch: Batch, error: QuipuError): void {
@@ -408,10 +377,9 @@ export class Replica implements ReplicaDoor {
     this.#subscription?.close();
     const indoubt = new QuipuError("INDOUBT", `${error.message}; the change may have been made`, { cause: error });
     for (const batch of this.#submitter.close()) this.#refuse(batch, batch.number > 0 ? indoubt : error);
-    const waiting = [...this.#full, this.#open];
-    this.#full = [];
-    this.#open = this.#takeSpare();
-    this.#queuedBytes = 0;
+    // First taken, then answered: whoever submits again when refused must not keep this going.
+    const waiting: Batch[] = [];
+    while (this.#batches.next() !== undefined) waiting.push(this.#batches.take());
     for (const batch of waiting) this.#refuse(batch, error);
     this.#reads.close();
     this.#onIdle?.();
@@ -440,7 +408,7 @@ export class Replica implements ReplicaDoor {
     this.#tickDueMs = Number.POSITIVE_INFINITY;
     const isDue = this.machine.nextDueMs <= this.#logClock.nowMs();
     if (isDue && this.#isIdle && this.#submitter.hasRoom) {
-      this.#submitter.submit(this.#takeSpare(), this.#logClock.nowMs());
+      this.#submitter.submit(this.#batches.spare(), this.#logClock.nowMs());
     } else {
       this.#scheduleTick();
     }
