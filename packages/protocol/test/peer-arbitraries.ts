@@ -154,6 +154,7 @@ const otherMessages: readonly fc.Arbitrary<PeerMessage>[] = [
   fc.record({
     type: fc.constant("forward"),
     group: u32,
+    term,
     stream: randomId,
     sequence: positive,
     operation: fc.oneof(

@@ -111,6 +111,7 @@ export function readPeerBody(reader: ByteReader, type: OtherMessage["type"]): Ot
 
 function writeForward(writer: ByteWriter, message: Forward): void {
   writeU32(writer, message.group);
+  writer.varint(message.term);
   writeRandomId(writer, message.stream);
   writePositive(writer, message.sequence);
   writeName(writer, operationKinds, message.operation.kind);
@@ -123,15 +124,16 @@ function writeForward(writer: ByteWriter, message: Forward): void {
 
 function readForward(reader: ByteReader): Forward {
   const group = reader.u32();
+  const term = readTerm(reader);
   const stream = readRandomId(reader);
   const sequence = readPositive(reader);
   const kind = readName(reader, operationKinds);
-  if (kind === "seal") return { type: "forward", group, stream, sequence, operation: { kind } };
+  if (kind === "seal") return { type: "forward", group, term, stream, sequence, operation: { kind } };
   const count = reader.itemCount(peerEntriesMax, 1);
   if (count === 0) refuse("an append of nothing");
   const records: Uint8Array[] = [];
   for (let rest = count; rest > 0; rest--) records.push(reader.bytes());
-  return { type: "forward", group, stream, sequence, operation: { kind, records } };
+  return { type: "forward", group, term, stream, sequence, operation: { kind, records } };
 }
 
 function writeForwardReply(writer: ByteWriter, message: ForwardReply): void {

@@ -27,6 +27,8 @@ export interface RaftPeerMessage {
 export interface Forward {
   readonly type: "forward";
   readonly group: number;
+  /** Only for the leader of this term: nothing that is late is proposed under a later one, behind what came since. */
+  readonly term: Term;
   /** Random, new for each life of the sender and each leader that it turns to; below 2^48. */
   readonly stream: number;
   /** From 1 within the stream, without holes. */
