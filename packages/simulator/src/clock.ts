@@ -12,16 +12,19 @@ const timerLatenessUsMax = 400;
 /** What the operating system shows. Survives the process. */
 export class WallClock {
   readonly #scheduler: Scheduler;
+  /** How fast this machine's crystal runs, of real time. */
+  readonly #rate: number;
   #offsetMs = wallOriginMs;
   /** The highest time that log time may have reached: it follows jumps forward and never goes back. */
   #highestOffsetMs = wallOriginMs;
 
-  constructor(scheduler: Scheduler) {
+  constructor(scheduler: Scheduler, rate: number = 1) {
     this.#scheduler = scheduler;
+    this.#rate = rate;
   }
 
   nowMs(): number {
-    return this.#offsetMs + this.#scheduler.nowUs / 1000;
+    return this.#offsetMs + (this.#scheduler.nowUs * this.#rate) / 1000;
   }
 
   jump(byMs: number): void {
@@ -31,7 +34,7 @@ export class WallClock {
 
   /** No record may bear a later stamp than this. */
   latestStampMs(): number {
-    return this.#highestOffsetMs + this.#scheduler.nowUs / 1000;
+    return this.#highestOffsetMs + (this.#scheduler.nowUs * this.#rate) / 1000;
   }
 }
 
@@ -42,9 +45,11 @@ export class SimulatedClock implements Clock {
   readonly #life: ProcessLife;
   readonly #random: Random;
   readonly #originUs: number;
+  readonly #rate: number;
 
-  constructor(scheduler: Scheduler, wall: WallClock, life: ProcessLife, random: Random) {
+  constructor(scheduler: Scheduler, wall: WallClock, life: ProcessLife, random: Random, rate: number = 1) {
     this.#scheduler = scheduler;
+    this.#rate = rate;
     this.#wall = wall;
     this.#life = life;
     this.#random = random;
@@ -53,7 +58,7 @@ export class SimulatedClock implements Clock {
 
   monotonicMs(): number {
     this.#scheduler.spend(lookUs);
-    return (this.#scheduler.nowUs - this.#originUs) / 1000;
+    return ((this.#scheduler.nowUs - this.#originUs) * this.#rate) / 1000;
   }
 
   wallMs(): number {
@@ -61,7 +66,7 @@ export class SimulatedClock implements Clock {
   }
 
   setTimer(delayMs: number, callback: () => void): () => void {
-    const delayUs = Math.ceil(delayMs * 1000) + this.#random.below(timerLatenessUsMax);
+    const delayUs = Math.ceil((delayMs * 1000) / this.#rate) + this.#random.below(timerLatenessUsMax);
     return this.#scheduler.schedule(delayUs, this.#life, callback);
   }
 

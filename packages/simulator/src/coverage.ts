@@ -3,15 +3,21 @@
 /** What the process was doing. */
 export type ProcessState = "down" | "starting" | "serving" | "checkpointing" | "stopping" | "healing";
 
-export class Coverage {
+export class CoverageTable<State extends string> {
+  readonly #states: readonly State[];
   readonly #counts = new Map<string, number>();
 
-  count(fault: string, state: ProcessState): void {
+  /** The columns of the table, in this order. */
+  constructor(states: readonly State[]) {
+    this.#states = states;
+  }
+
+  count(fault: string, state: State): void {
     const key = `${fault}\t${state}`;
     this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
   }
 
-  merge(other: Coverage): void {
+  merge(other: CoverageTable<State>): void {
     for (const [key, count] of other.#counts) this.#counts.set(key, (this.#counts.get(key) ?? 0) + count);
   }
 
@@ -19,7 +25,7 @@ export class Coverage {
     return [...this.#counts.values()].reduce((sum, count) => sum + count, 0);
   }
 
-  get(fault: string, state: ProcessState): number {
+  get(fault: string, state: State): number {
     return this.#counts.get(`${fault}\t${state}`) ?? 0;
   }
 
@@ -30,14 +36,20 @@ export class Coverage {
 
   /** A table with a line per fault and a column per state. */
   table(): string {
-    const states: readonly ProcessState[] = ["down", "starting", "serving", "checkpointing", "stopping", "healing"];
     const rows = [
-      ["fault", ...states],
-      ...this.faults().map((fault) => [fault, ...states.map((state) => `${this.get(fault, state)}`)]),
+      ["fault", ...this.#states],
+      ...this.faults().map((fault) => [fault, ...this.#states.map((state) => `${this.get(fault, state)}`)]),
     ];
     const width = (column: number): number => Math.max(...rows.map((row) => (row[column] as string).length));
     return rows
       .map((row) => row.map((cell, i) => (i === 0 ? cell.padEnd(width(0)) : cell.padStart(width(i) + 2))).join(""))
       .join("\n");
+  }
+}
+
+/** Of a single node. */
+export class Coverage extends CoverageTable<ProcessState> {
+  constructor() {
+    super(["down", "starting", "serving", "checkpointing", "stopping", "healing"]);
   }
 }

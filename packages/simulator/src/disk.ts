@@ -22,7 +22,9 @@ export interface DiskOperation {
 /** What goes wrong. A failed sync leaves its pages clean and lost (Rebello et al., ATC 2020). */
 export type DiskFault =
   | { readonly type: "error"; readonly code: "EIO" | "ENOSPC" }
-  | { readonly type: "shortWrite"; readonly bytes: number };
+  | { readonly type: "shortWrite"; readonly bytes: number }
+  /** The drive acknowledges the write and puts it elsewhere in the file. */
+  | { readonly type: "misdirectedWrite"; readonly position: number };
 
 export interface SimulatedDiskOptions {
   readonly random: Random;
@@ -285,7 +287,7 @@ class SimulatedFile implements DiskFile {
         if (missing > 0) length -= missing;
         if (length <= 0) throw new DiskError("ENOSPC", this.#path, "write");
       }
-      this.#content.write(bytes.subarray(0, length), position);
+      this.#content.write(bytes.subarray(0, length), fault?.type === "misdirectedWrite" ? fault.position : position);
       return length;
     });
   }

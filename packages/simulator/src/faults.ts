@@ -4,9 +4,22 @@ import { sectorBytes } from "./disk-content.ts";
 import type { DiskFault, DiskOperation } from "./disk.ts";
 import type { SwarmConfiguration } from "./swarm.ts";
 
+/** The rates that faults of disk and store are drawn with. */
+export type FaultRates = Pick<
+  SwarmConfiguration,
+  | "ioLatencyUsMax"
+  | "shortWrites"
+  | "writeErrors"
+  | "diskFull"
+  | "syncErrors"
+  | "slowIo"
+  | "crashAtEffect"
+  | "storeErrors"
+>;
+
 export interface FaultOptions {
   readonly random: Random;
-  readonly swarm: SwarmConfiguration;
+  readonly swarm: FaultRates;
   /** False while faults are healed, or must not strike. */
   readonly faulty: () => boolean;
   readonly met: (fault: string) => void;

@@ -7,12 +7,17 @@ import { invariant, type Random } from "@quipu/core";
 /** The life of one process. Once it is dead its events never happen. */
 export interface ProcessLife {
   alive: boolean;
+  /** Only while the process is paused: what fell due meanwhile. */
+  held?: HeldEvent[] | undefined;
 }
 
+/** An event that waits for its process to go on; for {@link Scheduler.resume} alone. */
+export type HeldEvent = ScheduledEvent;
+
 interface ScheduledEvent {
-  readonly dueUs: number;
+  dueUs: number;
   /** Drawn when scheduled: the seeded choice among events due at the same time. */
-  readonly tieBreak: number;
+  tieBreak: number;
   readonly sequence: number;
   readonly life: ProcessLife | undefined;
   action: (() => void) | undefined;
@@ -60,11 +65,31 @@ export class Scheduler {
     };
   }
 
+  /** The process stands still (SIGSTOP, a long collection, a suspended machine): its events pile up. */
+  pause(life: ProcessLife): void {
+    life.held ??= [];
+  }
+
+  /** It goes on: timers, messages and completions that fell due meanwhile come all at once, in an order drawn anew. */
+  resume(life: ProcessLife): void {
+    const held = life.held ?? [];
+    life.held = undefined;
+    for (const event of held) {
+      event.dueUs = this.#nowUs;
+      event.tieBreak = this.#random.uint32();
+      this.#push(event);
+    }
+  }
+
   /** Runs the next event; false if there is none. */
   step(): boolean {
     for (let event = this.#pop(); event !== undefined; event = this.#pop()) {
       const { action } = event;
       if (action === undefined || event.life?.alive === false) continue;
+      if (event.life?.held !== undefined) {
+        event.life.held.push(event);
+        continue;
+      }
       event.action = undefined;
       this.#nowUs = Math.max(this.#nowUs, event.dueUs);
       this.#events += 1;

@@ -32,6 +32,18 @@ export class Trace {
     this.#sink?.(line);
   }
 
+  /** Something frequent, as numbers: hashed like a line, but shown only where somebody reads. */
+  addNumbers(what: number, a: number, b: number, text: () => string): void {
+    if (this.#keepLines || this.#sink !== undefined) {
+      const line = text();
+      if (this.#keepLines) this.#lines.push(line);
+      this.#sink?.(line);
+    }
+    this.#high = Math.imul(Math.imul(this.#high ^ what, 0x01000193) ^ a, 0x01000193);
+    this.#low = Math.imul(Math.imul(this.#low ^ b, 0x01000193) ^ a, 0x01000193) + 0x9e37;
+    this.#count += 1;
+  }
+
   get lines(): readonly string[] {
     return this.#lines;
   }

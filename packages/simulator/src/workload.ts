@@ -15,15 +15,18 @@ const hotKeys = 3;
 
 const noConditions = { ifNone: false, ifSome: false, ifLater: false, ifEarlier: false };
 
+/** What the workload needs of a swarm configuration. */
+export type WorkloadShape = Pick<SwarmConfiguration, "coldKeys" | "hotPercent" | "flushes">;
+
 export class Workload {
   readonly #random: Random;
-  readonly #swarm: SwarmConfiguration;
+  readonly #swarm: WorkloadShape;
   readonly #versionOf: (key: string) => Position;
   /** Bounded keys whose bounds some client knows to be set. */
   readonly bounded: Set<string> = new Set();
 
   /** `versionOf`: of a key in database 0, as a client may have read it just now. */
-  constructor(random: Random, swarm: SwarmConfiguration, versionOf: (key: string) => Position) {
+  constructor(random: Random, swarm: WorkloadShape, versionOf: (key: string) => Position) {
     this.#versionOf = versionOf;
     this.#random = random;
     this.#swarm = swarm;
