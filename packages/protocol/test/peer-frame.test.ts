@@ -1,19 +1,308 @@
-/** Frames between nodes: every message comes back as it went, and nothing else comes through. */
-import { decodePeerFrame, encodePeerFrame } from "@quipu/protocol";
+/** Frames between nodes: every message comes back as it went; whatever else arrives is refused, whole. */
+import { crc32 } from "node:zlib";
+import type { Entry, LogIndex, MemberId, Term } from "@quipu/consensus";
+import { InvariantViolation } from "@quipu/core";
+import {
+  configurationMembersMax,
+  decodePeerFrame,
+  encodePeerFrame,
+  logStartBytesMax,
+  peerEntriesMax,
+  peerFrameBytesMax,
+  type PeerFrame,
+  type PeerMessage,
+  snapshotChunkBytesMax,
+} from "@quipu/protocol";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { peerFrames } from "./peer-arbitraries.ts";
+import { sampleFrames } from "./peer-samples.ts";
+
+const lengthAt = 8;
+const typeAt = 26;
+const bodyAt = 27;
+
+/** Puts in the length and the checksum that belong to the rest: what an attacker, or a broken encoder, would do. */
+function sealed(bytes: Uint8Array): Uint8Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  view.setUint32(lengthAt, bytes.length, true);
+  view.setUint32(4, crc32(bytes.subarray(lengthAt)), true);
+  return bytes;
+}
+
+/** A frame of this type with these bytes as its body. */
+function forged(type: number, body: Uint8Array): Uint8Array {
+  const frame = encodePeerFrame(sampleFrames[0]?.frame as PeerFrame);
+  const bytes = new Uint8Array(bodyAt + body.length);
+  bytes.set(frame.subarray(0, bodyAt));
+  bytes[typeAt] = type;
+  bytes.set(body, bodyAt);
+  return sealed(bytes);
+}
+
+/** Decodes; what is taken has this one encoding. Returns whether it was taken. */
+function takenAsItIs(bytes: Uint8Array): boolean {
+  const frame = decodePeerFrame(bytes);
+  if (frame !== undefined) expect(encodePeerFrame(frame)).toEqual(bytes);
+  return frame !== undefined;
+}
 
 describe("round trips", () => {
-  test("what is encoded is decoded, and is the only encoding", () => {
+  test("what is encoded is decoded", () => {
     fc.assert(
       fc.property(peerFrames, (frame) => {
-        const bytes = encodePeerFrame(frame);
-        const decoded = decodePeerFrame(bytes);
-        expect(decoded).toEqual(frame);
-        if (decoded !== undefined) expect(encodePeerFrame(decoded)).toEqual(bytes);
+        expect(decodePeerFrame(encodePeerFrame(frame))).toEqual(frame);
       }),
       { numRuns: 1000 },
     );
+  });
+
+  test.each(sampleFrames)("golden bytes: $name", ({ frame, hex }) => {
+    expect(Buffer.from(encodePeerFrame(frame)).toString("hex")).toBe(hex.replaceAll(" ", ""));
+    expect(decodePeerFrame(Uint8Array.from(Buffer.from(hex.replaceAll(" ", ""), "hex")))).toEqual(frame);
+  });
+
+  test("every type has its sample", () => {
+    const types = sampleFrames.map(({ frame: { message } }) =>
+      message.type === "raft" ? message.message.type : message.type,
+    );
+    expect(new Set(types).size).toBe(18);
+  });
+
+  test("a frame may lie anywhere in a larger buffer, and data is a view of it", () => {
+    const frame = encodePeerFrame(appendFrame([new Uint8Array(100).fill(7)]));
+    const around = new Uint8Array(frame.length + 20);
+    around.set(frame, 13);
+    const decoded = decodePeerFrame(around.subarray(13, 13 + frame.length));
+    expect(decoded).toEqual(appendFrame([new Uint8Array(100).fill(7)]));
+    expect(firstData(decoded)?.buffer).toBe(around.buffer);
+  });
+
+  test("the bytes of a frame are not used for the next one", () => {
+    const first = encodePeerFrame(sampleFrames[0]?.frame as PeerFrame);
+    const before = first.slice();
+    encodePeerFrame(appendFrame([new Uint8Array(100).fill(7)]));
+    expect(first).toEqual(before);
+  });
+});
+
+describe("damage", () => {
+  test.each(sampleFrames)("every flipped bit is refused: $name", ({ frame }) => {
+    const bytes = encodePeerFrame(frame);
+    for (let bit = 0; bit < bytes.length * 8; bit++) {
+      const flipped = bytes.slice();
+      flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7));
+      expect(decodePeerFrame(flipped), `bit ${bit}`).toBeUndefined();
+    }
+  });
+
+  test.each(sampleFrames)("every truncation is refused, with a matching checksum too: $name", ({ frame }) => {
+    const bytes = encodePeerFrame(frame);
+    for (let length = 0; length < bytes.length; length++) {
+      expect(decodePeerFrame(bytes.slice(0, length)), `${length} bytes`).toBeUndefined();
+      if (length < bodyAt) continue;
+      expect(decodePeerFrame(sealed(bytes.slice(0, length))), `${length} bytes, sealed`).toBeUndefined();
+    }
+  });
+
+  test.each(sampleFrames)("bytes behind the end are refused: $name", ({ frame }) => {
+    const bytes = encodePeerFrame(frame);
+    const longer = new Uint8Array(bytes.length + 1);
+    longer.set(bytes);
+    expect(decodePeerFrame(longer)).toBeUndefined();
+    expect(decodePeerFrame(sealed(longer))).toBeUndefined();
+  });
+
+  test("another version is refused, whatever else is right", () => {
+    for (let version = 0; version < 256; version++) {
+      const bytes = encodePeerFrame(sampleFrames[3]?.frame as PeerFrame);
+      bytes[3] = version;
+      expect(decodePeerFrame(sealed(bytes)) !== undefined, `version ${version}`).toBe(version === 1);
+    }
+  });
+
+  test("random bytes are refused without a throw", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+        expect(decodePeerFrame(bytes)).toBeUndefined();
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("random bodies under a right header are refused, or are the one encoding of something", () => {
+    const type = fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 32, max: 40 }), fc.nat(255));
+    const byte = fc.oneof(fc.nat(4), fc.nat(255));
+    let taken = 0;
+    fc.assert(
+      fc.property(type, fc.array(byte, { maxLength: 60 }), (number, body) => {
+        if (takenAsItIs(forged(number, Uint8Array.from(body)))) taken++;
+      }),
+      { numRuns: 3000 },
+    );
+    expect(taken).toBeGreaterThan(0);
+  });
+
+  test("frames with a few bytes changed under a right checksum are refused, or are the one encoding of something", () => {
+    const changes = fc.array(fc.tuple(fc.nat(), fc.oneof(fc.constantFrom(0, 1, 127, 128, 255), fc.nat(255))), {
+      minLength: 1,
+      maxLength: 3,
+    });
+    fc.assert(
+      fc.property(peerFrames, changes, (frame, changed) => {
+        const bytes = encodePeerFrame(frame);
+        for (const [place, value] of changed) bytes[12 + (place % (bytes.length - 12))] = value;
+        takenAsItIs(sealed(bytes));
+      }),
+      { numRuns: 3000 },
+    );
+  });
+});
+
+describe("hostile lengths", () => {
+  const varint = (value: number): number[] =>
+    value < 128 ? [value] : [(value % 128) | 128, ...varint(Math.floor(value / 128))];
+  const group = [7, 0, 0, 0];
+  const stream = [1, 0, 0, 0, 0, 0];
+  const counts = [peerEntriesMax, peerEntriesMax + 1, 2 ** 32, Number.MAX_SAFE_INTEGER];
+
+  test.each(counts)("%d entries in a few bytes", (count) => {
+    const body = [...group, 5, 0, 0, 0, 0, ...varint(count), 2, 1, 2, 1];
+    expect(decodePeerFrame(forged(1, Uint8Array.from(body)))).toBeUndefined();
+  });
+
+  test.each(counts)("%d records in a few bytes", (count) => {
+    const body = [...group, 5, ...stream, 1, 0, ...varint(count), 0, 0];
+    expect(decodePeerFrame(forged(32, Uint8Array.from(body)))).toBeUndefined();
+  });
+
+  test.each(counts)("a record of %d bytes in a few", (count) => {
+    const body = [...group, 5, ...stream, 1, 0, 1, ...varint(count), 0, 0];
+    expect(decodePeerFrame(forged(32, Uint8Array.from(body)))).toBeUndefined();
+  });
+
+  test("more entries than the limit, all there", () => {
+    const empty: readonly number[] = [...group, 5, ...stream, 1, 0, ...varint(peerEntriesMax + 1)];
+    const body = new Uint8Array(empty.length + peerEntriesMax + 1);
+    body.set(empty);
+    expect(decodePeerFrame(forged(32, body))).toBeUndefined();
+  });
+
+  test("an index beyond 2^53 - 1", () => {
+    const body = [...group, 5, ...varint(Number.MAX_SAFE_INTEGER), 1, 0, 0, 1, 2, 1];
+    expect(decodePeerFrame(forged(1, Uint8Array.from(body)))).toBeUndefined();
+  });
+});
+
+const id = (value: number): MemberId => value as MemberId;
+
+function appendFrame(records: readonly Uint8Array[], firstIndex: number = 11): PeerFrame {
+  const entries = records.map((data, place): Entry => ({
+    index: (firstIndex + place) as LogIndex,
+    term: 3 as Term,
+    kind: "record",
+    data,
+  }));
+  return {
+    cell: 1,
+    from: id(1),
+    to: id(2),
+    message: {
+      type: "raft",
+      group: 0,
+      message: {
+        type: "appendEntries",
+        term: 3 as Term,
+        previousIndex: 10 as LogIndex,
+        previousTerm: 3 as Term,
+        entries,
+        commit: 0 as LogIndex,
+        barrier: 0,
+      },
+    },
+  };
+}
+
+function firstData(frame: PeerFrame | undefined): Uint8Array | undefined {
+  if (frame?.message.type !== "raft" || frame.message.message.type !== "appendEntries") return undefined;
+  const [entry] = frame.message.message.entries;
+  return entry?.kind === "record" ? entry.data : undefined;
+}
+
+describe("limits of the encoder", () => {
+  const nothing = new Uint8Array(0);
+  const chunk = {
+    type: "snapshotChunk",
+    shard: 0,
+    transfer: 0,
+    position: 0,
+    totalBytes: peerFrameBytesMax,
+    checksum: 0,
+    logStart: nothing,
+    offset: 0,
+    data: nothing,
+  } as const;
+  const forward = {
+    type: "forward",
+    group: 0,
+    term: 3 as Term,
+    stream: 0,
+    sequence: 1,
+    operation: { kind: "seal" },
+  } as const;
+  const framed = (message: PeerMessage): PeerFrame => ({ cell: 1, from: id(1), to: id(2), message });
+
+  test("as much as allowed passes", () => {
+    const full = framed({ ...chunk, data: new Uint8Array(snapshotChunkBytesMax), logStart: new Uint8Array(4096) });
+    expect(decodePeerFrame(encodePeerFrame(full))).toBeDefined();
+    const many = appendFrame(Array.from({ length: peerEntriesMax }, () => nothing));
+    expect(decodePeerFrame(encodePeerFrame(many))).toBeDefined();
+  });
+
+  test.each<[string, PeerFrame]>([
+    ["cell", { ...framed(forward), cell: 2 ** 48 }],
+    ["from nobody", { ...framed(forward), from: id(0) }],
+    ["to nobody", { ...framed(forward), to: id(2 ** 32) }],
+    ["group", framed({ ...forward, group: 2 ** 32 })],
+    ["stream", framed({ ...forward, stream: 2 ** 48 })],
+    ["sequence 0", framed({ ...forward, sequence: 0 })],
+    ["sequence, broken", framed({ ...forward, sequence: 1.5 })],
+    ["an append of nothing", framed({ ...forward, operation: { kind: "append", records: [] } })],
+    ["log start", framed({ ...chunk, logStart: new Uint8Array(logStartBytesMax + 1) })],
+    ["chunk", framed({ ...chunk, data: new Uint8Array(snapshotChunkBytesMax + 1) })],
+    ["end of a chunk", framed({ ...chunk, offset: peerFrameBytesMax, data: new Uint8Array(1) })],
+    ["entries with a hole", appendFrame([nothing], 12)],
+    ["too many entries", appendFrame(Array.from({ length: peerEntriesMax + 1 }, () => nothing))],
+    ["a frame too large", appendFrame([new Uint8Array(peerFrameBytesMax)])],
+    [
+      "too many voters",
+      framed({
+        type: "raft",
+        group: 0,
+        message: {
+          type: "appendEntries",
+          term: 3 as Term,
+          previousIndex: 0 as LogIndex,
+          previousTerm: 0 as Term,
+          entries: [
+            {
+              index: 1 as LogIndex,
+              term: 3 as Term,
+              kind: "configuration",
+              configuration: {
+                voters: Array.from({ length: configurationMembersMax + 1 }, (_, place) => id(place + 1)),
+                outgoing: [],
+                learners: [],
+                learnersNext: [],
+              },
+            },
+          ],
+          commit: 0 as LogIndex,
+          barrier: 0,
+        },
+      }),
+    ],
+  ])("beyond: %s", (_name, frame) => {
+    expect(() => encodePeerFrame(frame)).toThrow(InvariantViolation);
   });
 });
