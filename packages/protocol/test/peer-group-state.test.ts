@@ -45,7 +45,7 @@ describe.each([
           const expected = isEntry(value) ? { ...value, index: one } : value;
           expect(decode(encode(value))).toEqual(expected);
         }),
-        { numRuns: 500 },
+        { seed: 7381, numRuns: 500 },
       );
     });
 
@@ -60,7 +60,7 @@ describe.each([
           const taken = decode(changed);
           if (taken !== undefined) expect(encode(taken)).toEqual(changed);
         }),
-        { numRuns: 500 },
+        { seed: 7381, numRuns: 500 },
       );
     });
 
@@ -70,7 +70,7 @@ describe.each([
           const taken = decode(Uint8Array.from(bytes));
           if (taken !== undefined) expect(encode(taken)).toEqual(Uint8Array.from(bytes));
         }),
-        { numRuns: 1000 },
+        { seed: 7381, numRuns: 1000 },
       );
     });
   },
