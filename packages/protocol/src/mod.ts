@@ -25,7 +25,6 @@ export {
 } from "./peer/group-state.ts";
 export { decodePeerFrame, encodePeerFrame, type PeerFrame } from "./peer/peer-frame.ts";
 export {
-  configurationMembersMax,
   groupStateBytesMax,
   logStartBytesMax,
   peerEntriesMax,

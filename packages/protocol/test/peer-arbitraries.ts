@@ -1,12 +1,15 @@
 /** Arbitrary messages between nodes: every variant, small numbers and the largest ones. */
-import type { Configuration, Entry, LogIndex, LogStart, MemberId, RaftMessage, Term } from "@quipu/consensus";
 import {
-  configurationMembersMax,
-  type PeerFrame,
-  type PeerMessage,
-  randomIdEnd,
-  type GroupState,
-} from "@quipu/protocol";
+  type Configuration,
+  type Entry,
+  type LogIndex,
+  type LogStart,
+  type MemberId,
+  type RaftMessage,
+  type Term,
+  membersMax,
+} from "@quipu/consensus";
+import { type PeerFrame, type PeerMessage, randomIdEnd, type GroupState } from "@quipu/protocol";
 import fc from "fast-check";
 
 const member: fc.Arbitrary<MemberId> = fc.oneof(
@@ -25,7 +28,7 @@ const data = fc.uint8Array({ maxLength: 40 });
 /** Draws for each member of a set where it stands, so that lists are ascending and disjoint where they must be. */
 export const configurations: fc.Arbitrary<Configuration> = fc
   .uniqueArray(fc.tuple(member, fc.integer({ min: 1, max: 4 }), fc.boolean()), {
-    maxLength: configurationMembersMax,
+    maxLength: membersMax,
     selector: ([id]) => id,
   })
   .map((drawn) => {

@@ -1,9 +1,8 @@
 /** Frames between nodes: every message comes back as it went; whatever else arrives is refused, whole. */
 import { crc32 } from "node:zlib";
-import type { Entry, LogIndex, MemberId, Term } from "@quipu/consensus";
+import { type Entry, type LogIndex, type MemberId, type Term, membersMax } from "@quipu/consensus";
 import { InvariantViolation } from "@quipu/core";
 import {
-  configurationMembersMax,
   decodePeerFrame,
   encodePeerFrame,
   logStartBytesMax,
@@ -290,7 +289,7 @@ describe("limits of the encoder", () => {
               term: 3 as Term,
               kind: "configuration",
               configuration: {
-                voters: Array.from({ length: configurationMembersMax + 1 }, (_, place) => id(place + 1)),
+                voters: Array.from({ length: membersMax + 1 }, (_, place) => id(place + 1)),
                 outgoing: [],
                 learners: [],
                 learnersNext: [],

@@ -1,8 +1,15 @@
 /** What lies in the write-ahead log of a group: entries, hard state with log start. One encoding each, and small. */
-import type { Configuration, Entry, LogIndex, LogStart, MemberId, Term } from "@quipu/consensus";
+import {
+  type Configuration,
+  type Entry,
+  type LogIndex,
+  type LogStart,
+  type MemberId,
+  type Term,
+  membersMax,
+} from "@quipu/consensus";
 import { InvariantViolation } from "@quipu/core";
 import {
-  configurationMembersMax,
   decodeEntry,
   decodeGroupState,
   decodeLogStart,
@@ -106,16 +113,16 @@ describe("entries", () => {
 
 describe("group states", () => {
   const largest = Number.MAX_SAFE_INTEGER;
-  const full = configurationMembersMax;
+  const full = membersMax;
   const top = 0xffff_ffff;
   const start: LogStart = {
     index: largest as LogIndex,
     term: largest as Term,
     configuration: {
       voters: members(top - full, full),
-      outgoing: members(top - 3 * full, full),
-      learners: members(top - 2 * full, full),
-      learnersNext: members(top - 3 * full, full),
+      outgoing: members(top - full, full),
+      learners: [],
+      learnersNext: [],
     },
   };
 
@@ -163,9 +170,11 @@ describe("group states", () => {
     ["a repeat", { ...four, voters: [...members(1, 1), ...members(1, 1)] }],
     ["a learner that votes", { ...four, learners: members(3, 1) }],
     ["a learner that voted", { ...four, learners: members(4, 1) }],
+    ["a voter to go that stays", { ...four, learnersNext: members(3, 1) }],
     ["a voter to go that is none", { ...four, learnersNext: members(1, 1) }],
     ["nobody", { ...four, voters: members(0, 3) }],
-    ["too many", { ...four, voters: members(10, configurationMembersMax + 1) }],
+    ["too many", { ...four, voters: members(10, membersMax + 1) }],
+    ["too many in all", { ...four, voters: members(10, membersMax / 2), outgoing: members(50, membersMax / 2 + 1) }],
   ])("a configuration with %s is refused", (_name, configuration) => {
     expect(encodeLogStart({ index: one, term: 1 as Term, configuration: four })).toBeDefined();
     expect(() => encodeLogStart({ index: one, term: 1 as Term, configuration })).toThrow(InvariantViolation);

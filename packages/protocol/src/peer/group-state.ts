@@ -2,7 +2,7 @@
  * Bytes of what a group keeps beside its log: configuration, log start, hard state. A group state is the hard state
  * of the write-ahead log: all of it changes at once.
  */
-import type { Configuration, HardState, LogStart, MemberId } from "@quipu/consensus";
+import { type Configuration, type HardState, type LogStart, type MemberId, membersMax } from "@quipu/consensus";
 import { ByteReader, ByteWriter, invariant, InvariantViolation } from "@quipu/core";
 import {
   decodeWhole,
@@ -15,7 +15,7 @@ import {
   writeMaybeMember,
   writeMember,
 } from "./fields.ts";
-import { configurationMembersMax, groupStateBytesMax } from "./peer-limits.ts";
+import { groupStateBytesMax } from "./peer-limits.ts";
 
 export interface GroupState {
   readonly hardState: HardState;
@@ -49,8 +49,8 @@ export function readConfiguration(reader: ByteReader): Configuration {
   return configuration;
 }
 
-/** Upper limit of what {@link writeConfiguration} takes. */
-export const configurationBytesMax: number = 4 * (1 + memberBytes * configurationMembersMax);
+/** Upper limit of what {@link writeConfiguration} takes: nobody stands in more than two of the four lists. */
+export const configurationBytesMax: number = 4 + 2 * memberBytes * membersMax;
 
 function writeMembers(writer: ByteWriter, members: readonly MemberId[]): void {
   writer.varint(members.length);
@@ -59,7 +59,7 @@ function writeMembers(writer: ByteWriter, members: readonly MemberId[]): void {
 
 function readMembers(reader: ByteReader): readonly MemberId[] {
   const members: MemberId[] = [];
-  for (let rest = reader.itemCount(configurationMembersMax, memberBytes); rest > 0; rest--) {
+  for (let rest = reader.itemCount(membersMax, memberBytes); rest > 0; rest--) {
     members.push(readMember(reader));
   }
   return members;
@@ -68,13 +68,15 @@ function readMembers(reader: ByteReader): readonly MemberId[] {
 /** What the type says of a configuration and does not hold here; undefined: nothing. */
 function configurationFault(configuration: Configuration): string | undefined {
   const { voters, outgoing, learners, learnersNext } = configuration;
+  const everybody = new Set([...voters, ...outgoing, ...learners]);
+  if (everybody.size > membersMax) return `${everybody.size} members, limit ${membersMax}`;
   for (const members of [voters, outgoing, learners, learnersNext]) {
-    if (members.length > configurationMembersMax) return `${members.length} members, limit ${configurationMembersMax}`;
     if (members.some((member, place) => place > 0 && member <= (members[place - 1] as MemberId)))
       return "not ascending";
   }
   if (learners.some((member) => voters.includes(member) || outgoing.includes(member))) return "a learner that votes";
   if (learnersNext.some((member) => !outgoing.includes(member))) return "a voter to go that is none";
+  if (learnersNext.some((member) => voters.includes(member))) return "a voter to go that stays";
   return undefined;
 }
 

@@ -10,12 +10,9 @@ export const peerFrameBytesMax: number = 16 * 1024 * 1024;
 export const peerEntriesMax = 65_536;
 
 /**
- * In each list of a configuration. Groups have 3 to 7 voters and now and then as many learners; this many keep a group's
- * state within {@link groupStateBytesMax}.
+ * Of an encoded group state: it stands at the head of each segment of the write-ahead log, for every group. The largest
+ * configuration (`membersMax` of consensus) takes a quarter.
  */
-export const configurationMembersMax = 32;
-
-/** Of an encoded group state: it stands at the head of each segment of the write-ahead log, for every group. */
 export const groupStateBytesMax = 1024;
 
 /** Data of one SnapshotChunk: copied and checked within a few milliseconds, so that heartbeats are not late. */
