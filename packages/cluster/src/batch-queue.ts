@@ -98,6 +98,12 @@ export class BatchQueue {
     this.#queuedItems -= batch.itemCount;
   }
 
+  /** Its callers were answered, but its record is still under way. */
+  giveUp(batch: Batch): void {
+    this.finished(batch);
+    batch.giveUp();
+  }
+
   /** All its items are answered: it may be used again. */
   recycle(batch: Batch): void {
     batch.reset();

@@ -42,6 +42,10 @@ export class Batch {
   number = 0;
   /** True once an append was tried whose outcome was not surely "not in the log". */
   maybeInLog = false;
+  /** Monotonic time at which its first item came. */
+  openedMs = 0;
+  /** Its callers were told that nobody knows; the record itself is repeated until it is applied. */
+  isGivenUp = false;
 
   #readBytes = 0;
 
@@ -113,18 +117,29 @@ export class Batch {
     this.push(caller, tag, placeFailure);
   }
 
+  /** All callers were answered before the record was applied. */
+  giveUp(): void {
+    this.isGivenUp = true;
+    this.#forgetItems();
+  }
+
   /** Back to an open, empty batch. */
   reset(): void {
     this.builder.reset();
+    this.#forgetItems();
+    this.record = new Uint8Array(0);
+    this.number = 0;
+    this.maybeInLog = false;
+    this.isGivenUp = false;
+  }
+
+  #forgetItems(): void {
     // A connection that is gone must not be kept alive by a spare batch.
     this.#callers.fill(undefined, 0, this.#itemCount);
     this.#itemCount = 0;
     this.reads.length = 0;
     this.#readBytes = 0;
     this.failures.length = 0;
-    this.record = new Uint8Array(0);
-    this.number = 0;
-    this.maybeInLog = false;
   }
 }
 

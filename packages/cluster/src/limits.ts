@@ -16,8 +16,15 @@ export interface ReplicaLimits {
   readonly recordsInFlightMax: number;
   /** Changed entries not yet in the state store, before writes are refused while a checkpoint catches up. */
   readonly dirtyEntriesMax: number;
-  /** Wait before a failed append is tried again. */
+  /** Wait before a failed append is tried again; doubled with every failure, up to the next. */
   readonly retryDelayMs: number;
+  /** Longest wait before a failed append is tried again: a leader may be back at any time. */
+  readonly retryDelayMsMax: number;
+  /**
+   * A caller whose command has not been applied after this long is told INDOUBT (or OVERLOADED, if it never was on its
+   * way); a read OVERLOADED. Longer than any election, shorter than the patience of clients.
+   */
+  readonly requestDeadlineMs: number;
 }
 
 export const defaultReplicaLimits: ReplicaLimits = {
@@ -28,4 +35,6 @@ export const defaultReplicaLimits: ReplicaLimits = {
   recordsInFlightMax: 2,
   dirtyEntriesMax: 8_000_000,
   retryDelayMs: 10,
+  retryDelayMsMax: 200,
+  requestDeadlineMs: 10_000,
 };

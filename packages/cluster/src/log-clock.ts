@@ -1,16 +1,32 @@
 /**
  * The time that goes into records: the monotonic clock plus an offset, so that it never goes back and does not
  * follow a wall clock that is set while we run (DESIGN §4.4, "Log time").
+ *
+ * Where several nodes write one log, log time is the highest stamp of any of them, so one wrong clock could push it
+ * hours ahead and with it everything that expires. So a node compares its own time with that of the cell, which is
+ * the log time that it saw last plus what has passed since on its monotonic clock; where the two differ by more than
+ * half a second, it stamps with the cell's. What this does not do is agree on an offset with a majority beforehand: the
+ * first stamp after all nodes were down is believed, whoever makes it.
  */
 import type { Clock } from "@quipu/core";
 
 /** A wall clock behind ours is approached by running this much slower, never by going back. */
 const slewDivisor = 10;
 
+/** Clocks kept by NTP differ by less; one that differs by more does not count (DESIGN §4.4). */
+const disagreementMsMax = 500;
+
+/** Since the last record seen, monotonic clocks of two nodes may drift apart by one part in this many. */
+const driftDivisor = 1000;
+
 export class LogClock {
   readonly #clock: Clock;
   #offsetMs: number;
   #lastMonotonicMs: number;
+  /** Log time of the cell as last observed, and when that was; undefined where nobody else writes. */
+  #cell: { logTimeMs: number; monotonicMs: number } | undefined;
+  /** No stamp is below one given before, though the base of the stamps may change. */
+  #lastStampMs = 0;
 
   /** `floorMs`: log time as it stands; stamps begin above it, so that time goes on after a restart. */
   constructor(clock: Clock, floorMs: number) {
@@ -19,12 +35,34 @@ export class LogClock {
     this.#offsetMs = Math.max(clock.wallMs(), floorMs) - this.#lastMonotonicMs;
   }
 
+  /** A record has just come that brought log time to `logTimeMs`. Only for a log that others write too. */
+  observe(logTimeMs: number): void {
+    const monotonicMs = this.#clock.monotonicMs();
+    if (this.#cell === undefined) this.#cell = { logTimeMs, monotonicMs };
+    else if (logTimeMs > this.#cell.logTimeMs) {
+      this.#cell.logTimeMs = logTimeMs;
+      this.#cell.monotonicMs = monotonicMs;
+    }
+  }
+
   /** Milliseconds since the Unix epoch, whole, never decreasing. */
   nowMs(): number {
     const monotonicMs = this.#clock.monotonicMs();
     const elapsedMs = monotonicMs - this.#lastMonotonicMs;
     if (elapsedMs >= 1000) this.#follow(monotonicMs, elapsedMs);
-    return Math.floor(this.#offsetMs + monotonicMs);
+    const ownMs = this.#offsetMs + monotonicMs;
+    const nowMs = Math.floor(this.#cell === undefined ? ownMs : this.#agreed(ownMs, monotonicMs));
+    this.#lastStampMs = Math.max(this.#lastStampMs, nowMs);
+    return this.#lastStampMs;
+  }
+
+  /** Our own time, where the cell agrees with it; never below log time. */
+  #agreed(ownMs: number, monotonicMs: number): number {
+    const { logTimeMs, monotonicMs: seenMs } = this.#cell as { logTimeMs: number; monotonicMs: number };
+    const elapsedMs = monotonicMs - seenMs;
+    const cellMs = logTimeMs + elapsedMs;
+    const agrees = Math.abs(ownMs - cellMs) <= disagreementMsMax + elapsedMs / driftDivisor;
+    return Math.max(agrees ? ownMs : cellMs, logTimeMs);
   }
 
   /** Once a second or less often: a wall clock set forward is followed at once, one set back slowly. */

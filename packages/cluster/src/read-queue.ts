@@ -13,11 +13,13 @@ interface WaitingRead {
 }
 
 interface ReadGroup {
-  /** Answered once every position below this is applied. */
-  readonly readUpTo: number;
+  /** Answered once every position below this is applied; Infinity while the tail is under way. */
+  readUpTo: number;
   readonly reads: readonly WaitingRead[];
-  /** Until when it is waited for; Infinity where the log is known to get there. */
+  /** Until when it is waited for. */
   readonly deadlineMs: number;
+  /** What its callers are told after that. */
+  readonly lateText: string;
 }
 
 /** Reads waiting at once; beyond it the newcomer is refused. */
@@ -32,22 +34,29 @@ const positionWaitMsMax = 5_000;
 export class ReadQueue {
   readonly #clock: Pick<Clock, "monotonicMs" | "setTimer">;
   #cancelDeadline: (() => void) | undefined;
+  /** When the timer of the deadlines fires. */
+  #watchedUntilMs = Infinity;
   readonly #machine: CounterMachine;
   readonly #tail: () => Promise<{ readonly tail: Lsn }>;
+  readonly #deadlineMs: number;
   #waiting: WaitingRead[] = [];
   #groups: ReadGroup[] = [];
   #count = 0;
-  #tailUnderWay = false;
+  /** The reads that the tail under way is for. */
+  #tailUnderWay: ReadGroup | undefined;
   /** First position not yet delivered to us. */
   #nextPosition: number;
   #milestones: { readonly tail: Lsn; readonly callback: () => void }[] = [];
-  #closed = false;
+  #closedBecause: QuipuError | undefined;
 
+  /** `deadlineMs`: how long a linearizable read waits for its tail, and then for the log to get there. */
   constructor(
     machine: CounterMachine,
     clock: Pick<Clock, "monotonicMs" | "setTimer">,
     tail: () => Promise<{ readonly tail: Lsn }>,
+    deadlineMs: number,
   ) {
+    this.#deadlineMs = deadlineMs;
     this.#machine = machine;
     this.#clock = clock;
     this.#tail = tail;
@@ -65,7 +74,8 @@ export class ReadQueue {
   addAfter(caller: Caller, tag: number, position: Lsn, operation: ReadOperation): void {
     if (!this.#admit(caller, tag)) return;
     const deadlineMs = this.#clock.monotonicMs() + positionWaitMsMax;
-    this.#groups.push({ readUpTo: position + 1, reads: [{ caller, tag, operation }], deadlineMs });
+    const lateText = `position ${position} was not reached within ${positionWaitMsMax} ms`;
+    this.#groups.push({ readUpTo: position + 1, reads: [{ caller, tag, operation }], deadlineMs, lateText });
     this.advance(this.#nextPosition);
     this.#watchDeadlines();
   }
@@ -87,21 +97,24 @@ export class ReadQueue {
     else this.#milestones.push({ tail, callback });
   }
 
-  close(): void {
-    this.#closed = true;
+  /** Whoever waits is told `error`, and so is whoever comes later. */
+  close(error: QuipuError): void {
+    this.#closedBecause = error;
+    this.#tailUnderWay = undefined;
     this.#cancelDeadline?.();
-    this.#fail([...this.#groups.flatMap((group) => group.reads), ...this.#waiting], stopping());
+    this.#fail([...this.#groups.flatMap((group) => group.reads), ...this.#waiting], error);
     this.#groups = [];
     this.#waiting = [];
   }
 
   /** One timer, for the earliest deadline. */
   #watchDeadlines(): void {
-    if (this.#cancelDeadline !== undefined) return;
     const earliestMs = this.#groups.reduce((earliest, group) => Math.min(earliest, group.deadlineMs), Infinity);
-    if (earliestMs === Infinity) return;
+    if (earliestMs >= this.#watchedUntilMs) return;
+    this.#cancelDeadline?.();
+    this.#watchedUntilMs = earliestMs;
     this.#cancelDeadline = this.#clock.setTimer(Math.max(1, earliestMs - this.#clock.monotonicMs()), () => {
-      this.#cancelDeadline = undefined;
+      this.#watchedUntilMs = Infinity;
       this.#giveUpLate();
       this.#watchDeadlines();
     });
@@ -111,10 +124,12 @@ export class ReadQueue {
     const nowMs = this.#clock.monotonicMs();
     const late = this.#groups.filter((group) => group.deadlineMs <= nowMs);
     this.#groups = this.#groups.filter((group) => group.deadlineMs > nowMs);
-    for (const { readUpTo, reads } of late) {
-      const message = `position ${readUpTo - 1} was not reached within ${positionWaitMsMax} ms`;
-      this.#fail(reads, new QuipuError("OVERLOADED", message));
+    for (const group of late) {
+      this.#fail(group.reads, new QuipuError("OVERLOADED", group.lateText));
+      // A tail that does not come must not hold up the reads that came after it began.
+      if (group === this.#tailUnderWay) this.#tailUnderWay = undefined;
     }
+    this.#startTail();
   }
 
   #passMilestones(): void {
@@ -124,37 +139,42 @@ export class ReadQueue {
   }
 
   #admit(caller: Caller, tag: number): boolean {
-    if (this.#count < waitingReadsMax && !this.#closed) {
+    if (this.#count < waitingReadsMax && this.#closedBecause === undefined) {
       this.#count += 1;
       return true;
     }
     const overloaded = (): QuipuError => new QuipuError("OVERLOADED", `${waitingReadsMax} reads are waiting already`);
-    caller.fail(tag, this.#closed ? stopping() : overloaded());
+    caller.fail(tag, this.#closedBecause ?? overloaded());
     caller.flush();
     return false;
   }
 
   #startTail(): void {
-    if (this.#tailUnderWay || this.#waiting.length === 0) return;
+    if (this.#tailUnderWay !== undefined || this.#waiting.length === 0 || this.#closedBecause !== undefined) return;
     // Only the reads that wait now are served by this tail: it began after they came.
-    const reads = this.#waiting;
+    const group: ReadGroup = {
+      readUpTo: Infinity,
+      reads: this.#waiting,
+      deadlineMs: this.#clock.monotonicMs() + this.#deadlineMs,
+      lateText: `the log did not get to its tail within ${this.#deadlineMs} ms`,
+    };
     this.#waiting = [];
-    this.#tailUnderWay = true;
+    this.#tailUnderWay = group;
+    this.#groups.push(group);
+    this.#watchDeadlines();
     this.#tail().then(
       ({ tail }) => {
-        this.#tailUnderWay = false;
-        if (this.#closed) return this.#fail(reads, stopping());
-        this.#groups.push({ readUpTo: tail, reads, deadlineMs: Infinity });
+        if (group !== this.#tailUnderWay) return; // Too late: its reads were told so.
+        this.#tailUnderWay = undefined;
+        group.readUpTo = tail;
         this.advance(this.#nextPosition);
         this.#startTail();
       },
       (error: unknown) => {
-        this.#tailUnderWay = false;
-        const failure =
-          error instanceof QuipuError
-            ? error
-            : new QuipuError("OVERLOADED", "the log did not answer", { cause: error });
-        this.#fail(reads, failure);
+        if (group !== this.#tailUnderWay) return;
+        this.#tailUnderWay = undefined;
+        this.#groups = this.#groups.filter((other) => other !== group);
+        this.#fail(group.reads, tailFailure(error));
         this.#startTail();
       },
     );
@@ -177,6 +197,8 @@ export class ReadQueue {
   }
 }
 
-function stopping(): QuipuError {
-  return new QuipuError("SHUTTING_DOWN", "the server is stopping");
+/** Definite, whatever the log says: a read changes nothing. */
+function tailFailure(error: unknown): QuipuError {
+  if (error instanceof QuipuError && error.outcome === "definite") return error;
+  return new QuipuError("OVERLOADED", "the log did not answer", { cause: error });
 }

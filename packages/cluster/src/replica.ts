@@ -14,9 +14,11 @@ import { BatchQueue } from "./batch-queue.ts";
 import type { Caller, ReplicaDoor } from "./caller.ts";
 import { defaultReplicaLimits, type ReplicaLimits } from "./limits.ts";
 import { LogClock } from "./log-clock.ts";
+import { logBeginsTooLate, logTooShort, recordNotUnderstood } from "./log-mismatch.ts";
 import type { ReplicaMutation } from "./mutation.ts";
 import { ReadQueue } from "./read-queue.ts";
 import { Submitter, type WriterIdentity } from "./submitter.ts";
+import { Ticker } from "./ticker.ts";
 
 export interface ReplicaOptions {
   readonly log: VirtualLog;
@@ -27,11 +29,21 @@ export interface ReplicaOptions {
   readonly limits?: Partial<ReplicaLimits>;
   /** Of the hash tables of open batches, unknown to clients. Influences speed only. */
   readonly seed?: number;
+  /** Other nodes append to this log too: stamps heed their clocks, and one tick for all of them is enough. */
+  readonly isShared?: boolean;
+  /**
+   * The log was trimmed past what this replica has applied; it has stopped, and the owner fetches a state snapshot.
+   * Absent: a broken invariant, because nobody else has the state.
+   */
+  readonly onGap?: (trimmedUpTo: Lsn) => void;
   /** A broken invariant or a lost log: the owner ends the process. The replica has already stopped. */
   readonly onFatal: (error: unknown) => void;
   /** Tests only. */
   readonly mutation?: ReplicaMutation;
 }
+
+/** Wait before a log without a quorum is asked for its tail again, while the replica starts. */
+const tailRetryMs = 100;
 
 /** A full disk is not asked again at once. */
 const refusedTickDelayMs = 1_000;
@@ -44,6 +56,8 @@ export class Replica implements ReplicaDoor {
   readonly #identity: WriterIdentity;
   readonly #limits: ReplicaLimits;
   readonly #onFatal: (error: unknown) => void;
+  readonly #onGap: ((trimmedUpTo: Lsn) => void) | undefined;
+  readonly #isShared: boolean;
   readonly #submitter: Submitter;
   readonly #answerer: Answerer;
   readonly #reads: ReadQueue;
@@ -55,12 +69,12 @@ export class Replica implements ReplicaDoor {
   /** First position that has not been delivered to us: everything below is applied. */
   #nextPosition: number;
   #deliveringLsn: Lsn = lsn(0);
-  #cancelTick: (() => void) | undefined;
-  #tickDueMs = Number.POSITIVE_INFINITY;
+  readonly #ticker: Ticker;
+  #cancelWatch: (() => void) | undefined;
   /** False while the log is replayed: the first record must be the one that announces this incarnation. */
-  #ticks = false;
+  #isStarted = false;
   #onIdle: (() => void) | undefined;
-  #stopped = false;
+  #stoppedBecause: QuipuError | undefined;
   #recordsApplied = 0;
   #startFailed: ((error: unknown) => void) | undefined;
 
@@ -72,55 +86,84 @@ export class Replica implements ReplicaDoor {
     this.#limits = { ...defaultReplicaLimits, ...options.limits };
     this.#batches = new BatchQueue(this.#limits, options.seed ?? 0);
     this.#onFatal = options.onFatal;
+    this.#onGap = options.onGap;
+    this.#isShared = options.isShared === true;
     this.#logClock = new LogClock(options.clock, options.machine.logTimeMs);
     const hooks = {
       refused: (batch: Batch, error: QuipuError): void => {
         this.#refuse(batch, error);
         // It may have been a tick, and nothing else may come that would schedule the next.
-        this.#scheduleTick(refusedTickDelayMs);
+        this.#ticker.schedule(refusedTickDelayMs);
       },
       ready: (): void => this.#closeBatches(),
     };
     const { log, clock, identity, mutation } = options;
     this.#submitter = new Submitter(log, clock, identity, this.#limits, hooks, mutation);
     this.#answerer = new Answerer(options.machine);
-    this.#reads = new ReadQueue(options.machine, clock, () =>
-      mutation === "read-ignores-tail" ? Promise.resolve({ tail: lsn(0) }) : log.tail(),
-    );
+    const tail = (): Promise<{ readonly tail: Lsn }> =>
+      mutation === "read-ignores-tail" ? Promise.resolve({ tail: lsn(0) }) : log.tail();
+    this.#reads = new ReadQueue(options.machine, clock, tail, this.#limits.requestDeadlineMs);
     this.#nextPosition = options.machine.appliedLsn + 1;
+    this.#ticker = new Ticker({
+      clock,
+      machine: options.machine,
+      nowMs: () => this.#logClock.nowMs(),
+      tick: () => this.#tick(),
+      ...(this.#isShared ? { turn: identity.node } : {}),
+    });
   }
 
   /**
    * Replays the log above the machine's position, then announces this incarnation with a first, empty record,
    * which voids whatever an older incarnation may still have under way. Resolves once that record is applied, or
-   * refused: on a full disk reads go on. Rejects where log and machine do not belong together.
+   * refused: on a full disk reads go on. A log without a quorum is waited for. Rejects where log and machine do
+   * not belong together, and with what {@link Replica.close} was given if that comes first.
    */
-  async start(): Promise<void> {
-    const { tail } = await this.#log.tail();
-    if (tail < this.#nextPosition) throw logTooShort(tail, this.machine.appliedLsn);
-    await this.#startStep((done) => {
-      this.#subscription = this.#log.read(lsn(this.#nextPosition), (delivery) => this.#delivered(delivery));
-      this.#reads.whenApplied(tail, done);
+  start(): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      // What breaks meanwhile rejects, instead of being fatal.
+      this.#startFailed = reject;
+      this.#start().then(resolve, reject);
     });
-    // Now that log time is known: stamps below it would let it stand still.
-    this.#logClock = new LogClock(this.#clock, this.machine.logTimeMs);
-    await this.#startStep((done) => {
-      this.#onIdle = done;
-      this.#submitter.submit(this.#batches.spare(), this.#logClock.nowMs());
-    });
-    this.#ticks = true;
-    this.#scheduleTick();
   }
 
-  /** What breaks meanwhile rejects, instead of being fatal. */
-  #startStep(begin: (done: () => void) => void): Promise<void> {
-    return new Promise<void>((resolve, reject) => {
-      this.#startFailed = reject;
-      begin(() => {
-        this.#startFailed = undefined;
-        resolve();
-      });
+  async #start(): Promise<void> {
+    const tail = await this.#tailAtStart();
+    if (tail < this.#nextPosition) throw logTooShort(tail, this.machine.appliedLsn);
+    await new Promise<void>((resolve) => {
+      this.#subscription = this.#log.read(lsn(this.#nextPosition), (delivery) => this.#delivered(delivery));
+      this.#reads.whenApplied(tail, resolve);
     });
+    this.#throwIfStopped();
+    // Now that log time is known: stamps below it would let it stand still.
+    this.#logClock = new LogClock(this.#clock, this.machine.logTimeMs);
+    await new Promise<void>((resolve) => {
+      this.#onIdle = resolve;
+      this.#submitter.submit(this.#batches.spare(), this.#logClock.nowMs());
+    });
+    this.#throwIfStopped();
+    this.#startFailed = undefined;
+    this.#isStarted = true;
+    this.#ticker.start();
+  }
+
+  async #tailAtStart(): Promise<Lsn> {
+    for (;;) {
+      try {
+        const { tail } = await this.#log.tail();
+        if (this.#stoppedBecause === undefined) return tail;
+      } catch (error) {
+        if (!isTemporary(error)) throw error;
+      }
+      if (this.#stoppedBecause === undefined) {
+        await new Promise<void>((resolve) => void this.#clock.setTimer(tailRetryMs, resolve));
+      }
+      this.#throwIfStopped();
+    }
+  }
+
+  #throwIfStopped(): void {
+    if (this.#stoppedBecause !== undefined) throw this.#stoppedBecause;
   }
 
   // ReplicaDoor
@@ -200,7 +243,7 @@ export class Replica implements ReplicaDoor {
   }
 
   readableNow(): CounterMachine | undefined {
-    if (this.#stopped) return undefined;
+    if (this.#stoppedBecause !== undefined) return undefined;
     const tail = this.#log.tailNow();
     return tail !== undefined && this.#nextPosition >= tail.tail ? this.machine : undefined;
   }
@@ -235,15 +278,15 @@ export class Replica implements ReplicaDoor {
   /** Resolves once everything submitted so far is answered. Doors have stopped submitting by then. */
   async drain(): Promise<void> {
     this.#closeBatches();
-    if (this.#isIdle || this.#stopped) return;
+    if (this.#isIdle || this.#stoppedBecause !== undefined) return;
     await new Promise<void>((resolve) => {
       this.#onIdle = resolve;
     });
   }
 
-  /** Stops. What is unanswered fails: INDOUBT where its record may be in the log, else definitely. */
-  close(): void {
-    this.#stop(new QuipuError("SHUTTING_DOWN", "the server is stopping"));
+  /** Stops. What is unanswered fails: INDOUBT where its record may be in the log, else with `reason`, a definite error. */
+  close(reason: QuipuError = new QuipuError("SHUTTING_DOWN", "the server is stopping")): void {
+    this.#stop(reason);
   }
 
   // Batches
@@ -253,14 +296,19 @@ export class Replica implements ReplicaDoor {
   }
 
   #overload(caller: Caller, tag: number): void {
-    const error = this.#stopped
-      ? new QuipuError("SHUTTING_DOWN", "the server is stopping")
-      : new QuipuError("OVERLOADED", "too much is waiting for the log; nothing was changed, retry later");
+    const error =
+      this.#stoppedBecause ??
+      new QuipuError("OVERLOADED", "too much is waiting for the log; nothing was changed, retry later");
     this.#batches.open.pushFailure(caller, tag, error);
     this.#submitted();
   }
 
   #submitted(): void {
+    const batch = this.#batches.open;
+    if (batch.itemCount === 1) {
+      batch.openedMs = this.#clock.monotonicMs();
+      this.#watchDeadlines();
+    }
     if (this.#batches.pushed()) this.#lookAtLimits();
     if (this.#endOfTurnScheduled) return;
     this.#endOfTurnScheduled = true;
@@ -275,9 +323,9 @@ export class Replica implements ReplicaDoor {
     for (;;) {
       const batch = this.#batches.next();
       if (batch === undefined) return;
-      if (this.#stopped) {
+      if (this.#stoppedBecause !== undefined) {
         // Submitted after the end: refused, but still answered, and still in order.
-        this.#refuse(this.#batches.take(), new QuipuError("SHUTTING_DOWN", "the server is stopping"));
+        this.#refuse(this.#batches.take(), this.#stoppedBecause);
         continue;
       }
       if (batch.logs && !this.#submitter.hasRoom) return;
@@ -291,7 +339,9 @@ export class Replica implements ReplicaDoor {
 
   #lookAtLimits(): void {
     this.#refusing =
-      this.#stopped || this.#batches.hasTooManyBytes || this.machine.dirtyCount > this.#limits.dirtyEntriesMax;
+      this.#stoppedBecause !== undefined ||
+      this.#batches.hasTooManyBytes ||
+      this.machine.dirtyCount > this.#limits.dirtyEntriesMax;
   }
 
   #finish(batch: Batch, answer: () => void): void {
@@ -310,24 +360,57 @@ export class Replica implements ReplicaDoor {
     this.#finish(batch, () => this.#answerer.failAll(batch, error));
   }
 
+  // Deadlines
+
+  /** Callers are not kept waiting by a log that makes no progress (promises P7, P9). */
+  #watchDeadlines(): void {
+    if (this.#cancelWatch !== undefined || this.#stoppedBecause !== undefined) return;
+    // Looked at now and then only: an exact timer for each batch would cost more than it is worth.
+    this.#cancelWatch = this.#clock.setTimer(this.#limits.requestDeadlineMs / 4, () => {
+      this.#cancelWatch = undefined;
+      this.#giveUpLate();
+      if (!this.#isIdle) this.#watchDeadlines();
+    });
+  }
+
+  /** Oldest first, so that each caller's replies keep their order. The records go on: a number left out voids the rest. */
+  #giveUpLate(): void {
+    const openedBeforeMs = this.#clock.monotonicMs() - this.#limits.requestDeadlineMs;
+    const text = `the log made no progress within ${this.#limits.requestDeadlineMs} ms`;
+    for (const batch of [...this.#submitter.unresolved]) {
+      if (batch.isEmpty || batch.openedMs > openedBeforeMs) continue;
+      this.#answerer.failAll(batch, new QuipuError("INDOUBT", `${text}; the change may have been made`));
+      this.#batches.giveUp(batch);
+    }
+    for (let next = this.#batches.next(); next !== undefined; next = this.#batches.next()) {
+      if (next.openedMs > openedBeforeMs) break;
+      this.#refuse(this.#batches.take(), new QuipuError("OVERLOADED", `${text}; nothing was changed`));
+    }
+  }
+
   // The log
 
   #delivered(delivery: LogDelivery): void {
-    if (this.#stopped) return;
+    if (this.#stoppedBecause !== undefined) return;
     try {
       if (delivery.type === "gap") {
-        throw this.#gapError(delivery.trimmedUpTo);
+        if (this.#onGap === undefined) throw this.#gapError(delivery.trimmedUpTo);
+        this.#stop(new QuipuError("OVERLOADED", "this node lacks a part of the log and fetches the state instead"));
+        this.#onGap(delivery.trimmedUpTo);
+        return;
       }
       let position: number = delivery.first;
       for (const record of delivery.records) this.#apply(lsn(position++), record);
+      if (this.#isShared && this.#isStarted) this.#logClock.observe(this.machine.logTimeMs);
       this.#reads.advance(this.#nextPosition);
       this.#closeBatches();
-      this.#scheduleTick();
+      this.#ticker.schedule();
     } catch (error) {
       // Half an applied record must never be answered from: the replica is over (DESIGN §4.4, research §8.12).
       const startFailed = this.#startFailed;
       startFailed?.(error);
-      this.#stop(new QuipuError("INDOUBT", "the replica stopped on an internal error", { cause: error }));
+      this.#startFailed = undefined;
+      this.#stop(new QuipuError("SHUTTING_DOWN", "the replica stopped on an internal error", { cause: error }));
       if (startFailed === undefined) this.#onFatal(error);
     }
   }
@@ -343,16 +426,15 @@ export class Replica implements ReplicaDoor {
     this.#deliveringLsn = position;
     const id = readRecordId(record);
     // Passing over what somebody acknowledged would lose it: a later version of Quipu has written here.
-    if (id === undefined) throw notUnderstood(position);
+    if (id === undefined) throw recordNotUnderstood(position);
     const verdict = this.machine.beginRecord(position, record);
     const own = this.#ownNumber(id);
     if (verdict === "apply") {
-      if (own === undefined) {
-        while (this.machine.remainingCommands > 0) this.machine.applyNext();
-        this.machine.endRecord();
-      } else {
+      if (own === undefined) this.#applyUnanswered();
+      else {
         const batch = this.#submitter.resolve(own);
-        this.#finish(batch, () => this.#answerer.applyAndAnswer(batch));
+        if (batch.isGivenUp) this.#applyUnanswered();
+        this.#finish(batch, batch.isGivenUp ? nothing : (): void => this.#answerer.applyAndAnswer(batch));
       }
     }
     if (this.machine.currentIncarnation(this.#identity.node) > this.#identity.incarnation) {
@@ -364,16 +446,28 @@ export class Replica implements ReplicaDoor {
     this.#recordsApplied += 1;
   }
 
+  #tick(): boolean {
+    if (!this.#isIdle || !this.#submitter.hasRoom) return false;
+    this.#submitter.submit(this.#batches.spare(), this.#logClock.nowMs());
+    return true;
+  }
+
+  #applyUnanswered(): void {
+    while (this.machine.remainingCommands > 0) this.machine.applyNext();
+    this.machine.endRecord();
+  }
+
   #ownNumber(id: RecordId): number | undefined {
     const { node, incarnation } = this.#identity;
     return id.node === node && id.incarnation === incarnation ? id.number : undefined;
   }
 
   #stop(error: QuipuError): void {
-    if (this.#stopped) return;
-    this.#stopped = true;
+    if (this.#stoppedBecause !== undefined) return;
+    this.#stoppedBecause = error;
     this.#refusing = true;
-    this.#cancelTick?.();
+    this.#ticker.stop();
+    this.#cancelWatch?.();
     this.#subscription?.close();
     const indoubt = new QuipuError("INDOUBT", `${error.message}; the change may have been made`, { cause: error });
     for (const batch of this.#submitter.close()) this.#refuse(batch, batch.number > 0 ? indoubt : error);
@@ -381,37 +475,9 @@ export class Replica implements ReplicaDoor {
     const waiting: Batch[] = [];
     while (this.#batches.next() !== undefined) waiting.push(this.#batches.take());
     for (const batch of waiting) this.#refuse(batch, error);
-    this.#reads.close();
+    this.#reads.close(error);
+    this.#startFailed?.(error);
     this.#onIdle?.();
-  }
-
-  // Log time
-
-  /**
-   * If something falls due and nothing is appended, an empty record carries the time (DESIGN §4.4). What one record
-   * could not take of a storm is due still, so that the next tick follows it at once.
-   */
-  #scheduleTick(delayMinMs: number = 1): void {
-    const dueMs = this.machine.nextDueMs;
-    if (dueMs === this.#tickDueMs || this.#stopped || !this.#ticks) return;
-    this.#cancelTick?.();
-    this.#cancelTick = undefined;
-    this.#tickDueMs = dueMs;
-    if (dueMs === Number.POSITIVE_INFINITY) return;
-    // Long waits are cut: the clock may be followed forward meanwhile.
-    const delayMs = Math.min(Math.max(dueMs - this.#logClock.nowMs(), delayMinMs), 60_000);
-    this.#cancelTick = this.#clock.setTimer(delayMs, () => this.#tick());
-  }
-
-  #tick(): void {
-    this.#cancelTick = undefined;
-    this.#tickDueMs = Number.POSITIVE_INFINITY;
-    const isDue = this.machine.nextDueMs <= this.#logClock.nowMs();
-    if (isDue && this.#isIdle && this.#submitter.hasRoom) {
-      this.#submitter.submit(this.#batches.spare(), this.#logClock.nowMs());
-    } else {
-      this.#scheduleTick();
-    }
   }
 }
 
@@ -419,19 +485,11 @@ function tooLarge(bytesMax: number): QuipuError {
   return new QuipuError("VALUE_TOO_LARGE", `the command takes more than ${bytesMax} bytes in the log`);
 }
 
-function logTooShort(tail: Lsn, applied: Lsn): QuipuError {
-  const message = `the state stands at position ${applied}, but the log ends before position ${tail}: its end is missing`;
-  return new QuipuError("LOG_CORRUPT", message);
+/** No quorum, no leader at the moment: the same question may have an answer soon. */
+function isTemporary(error: unknown): boolean {
+  return error instanceof QuipuError && (error.code === "OVERLOADED" || error.code === "LOG_APPEND_UNKNOWN");
 }
 
-function logBeginsTooLate(trimmedUpTo: Lsn, applied: Lsn): QuipuError {
-  const message =
-    `the log begins after position ${trimmedUpTo}, but the state store ends at ${applied}: ` +
-    "records between them are missing";
-  return new QuipuError("LOG_CORRUPT", message);
-}
-
-function notUnderstood(position: Lsn): QuipuError {
-  const message = `the record at position ${position} is of a format or feature level that this version does not know`;
-  return new QuipuError("LOG_CORRUPT", message);
+function nothing(): void {
+  // Its callers were answered long ago.
 }

@@ -40,6 +40,8 @@ export class Submitter {
   /** Set by a failed append: nothing new is appended until all have settled and the rest was repeated. */
   #failure: QuipuError | undefined;
   #retryTimer: (() => void) | undefined;
+  /** Repetitions since a record was last resolved. */
+  #repetitions = 0;
   #closed = false;
 
   constructor(
@@ -60,6 +62,11 @@ export class Submitter {
 
   get inFlight(): number {
     return this.#unresolved.length;
+  }
+
+  /** Oldest first. Changed by any call. */
+  get unresolved(): readonly Batch[] {
+    return this.#unresolved;
   }
 
   /** True if {@link submit} may be called. */
@@ -83,6 +90,7 @@ export class Submitter {
       batch !== undefined && batch.number === number,
       `applied own record ${number}, expected ${batch?.number ?? "none"}`,
     );
+    this.#repetitions = 0;
     return batch;
   }
 
@@ -124,7 +132,10 @@ export class Submitter {
       this.#hooks.ready();
       return;
     }
-    this.#retryTimer = this.#clock.setTimer(this.#limits.retryDelayMs, () => this.#repeat());
+    const { retryDelayMs, retryDelayMsMax } = this.#limits;
+    const delayMs = Math.min(retryDelayMs * 2 ** Math.min(this.#repetitions, 16), retryDelayMsMax);
+    this.#repetitions += 1;
+    this.#retryTimer = this.#clock.setTimer(delayMs, () => this.#repeat());
   }
 
   /** Tests only: a repeat that its log cannot recognise as one. */
