@@ -27,3 +27,6 @@ export {
 } from "./quantities.ts";
 export { isQuorum, quorumIndex, voteOutcome } from "./quorum.ts";
 export type * from "./raft/messages.ts";
+export type { RaftMutation } from "./raft/mutation.ts";
+export { Raft } from "./raft/raft.ts";
+export { defaultRaftSettings, type RaftSettings } from "./raft/settings.ts";

@@ -1,0 +1,109 @@
+/**
+ * How far one other member is, as its leader knows, and what may be sent to it now (etcd calls this flow control).
+ *
+ * - probe: where the logs meet is not known; one message at a time, until it is answered or a heartbeat is.
+ * - replicate: entries are sent ahead of answers, within a window of messages and bytes.
+ * - snapshot: what it needs is trimmed; nothing is sent but the word that it should fetch a snapshot.
+ */
+import { invariant } from "@quipu/core";
+import type { LogIndex } from "../quantities.ts";
+import { moved } from "./log.ts";
+
+interface Inflight {
+  readonly last: LogIndex;
+  readonly bytes: number;
+}
+
+export class Progress {
+  state: "probe" | "replicate" | "snapshot" = "probe";
+  /** Known to be durable there and equal to ours; never decreases. */
+  match: LogIndex = 0 as LogIndex;
+  /** match < next. Entries from here on have not been sent. */
+  next: LogIndex;
+  /** Heard from since the last check of the quorum. */
+  active: boolean;
+  /** Highest barrier that it has echoed; never decreases. */
+  barrier = 0;
+  /** Highest commit position that was sent; what was lost of it comes again with the next heartbeat. */
+  commitSent: LogIndex = 0 as LogIndex;
+  /** In probe: a message is on its way. */
+  probing = false;
+  /** In replicate: sent, not answered, ascending. */
+  #inflight: Inflight[] = [];
+  #inflightBytes = 0;
+
+  constructor(next: LogIndex, active: boolean) {
+    this.next = next;
+    this.active = active;
+  }
+
+  mayAppend(messagesMax: number, bytesMax: number): boolean {
+    switch (this.state) {
+      case "probe":
+        return !this.probing;
+      case "replicate":
+        return this.#inflight.length < messagesMax && this.#inflightBytes < bytesMax;
+      case "snapshot":
+        return false;
+    }
+  }
+
+  /** Entries up to `last` were sent; `count` of them. */
+  sent(count: number, bytes: number): void {
+    if (this.state === "probe") {
+      this.probing = true;
+    } else if (count > 0) {
+      this.next = moved(this.next, count);
+      this.#inflight.push({ last: moved(this.next, -1), bytes });
+      this.#inflightBytes += bytes;
+    }
+  }
+
+  /** The member holds everything up to `match`, durably. */
+  accepted(match: LogIndex): void {
+    if (match > this.match) this.match = match;
+    if (this.state !== "replicate") {
+      this.next = moved(this.match, 1);
+      this.#enter("replicate");
+    } else if (this.next <= this.match) {
+      this.next = moved(this.match, 1);
+    }
+    let answered = 0;
+    for (const inflight of this.#inflight) {
+      if (inflight.last > this.match) break;
+      answered += 1;
+      this.#inflightBytes -= inflight.bytes;
+    }
+    if (answered > 0) this.#inflight.splice(0, answered);
+  }
+
+  /** Whether a refusal of `rejected` tells something new. */
+  concerns(rejected: LogIndex): boolean {
+    switch (this.state) {
+      case "probe":
+        return rejected === this.next - 1;
+      case "replicate":
+        return rejected > this.match && rejected < this.next;
+      case "snapshot":
+        return true; // The answer to every SnapshotNeeded: says where the member's log ends now.
+    }
+  }
+
+  /** Starts looking for where the logs meet, from `from` on. */
+  probeFrom(from: LogIndex): void {
+    this.next = from > this.match ? from : moved(this.match, 1);
+    this.#enter("probe");
+  }
+
+  needsSnapshot(): void {
+    this.#enter("snapshot");
+  }
+
+  #enter(state: Progress["state"]): void {
+    invariant(this.match < this.next, `match ${this.match}, next ${this.next}`);
+    this.state = state;
+    this.probing = false;
+    this.#inflight = [];
+    this.#inflightBytes = 0;
+  }
+}
