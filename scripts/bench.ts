@@ -7,21 +7,22 @@ import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { interleaved, type PairSummary, type Spread, spread } from "./bench/pairs.ts";
 import { redisBenchmark } from "./bench/redis-benchmark.ts";
+import { measureRaftCore, type RaftRates } from "./bench/raft-core.ts";
 import { type BenchServer, cpuSeconds, startQuipu, startRedis } from "./bench/servers.ts";
 import { fill, measureSizes } from "./bench/sizes.ts";
 
 const help = `Usage: npm run bench -- [--only NAME[,NAME]] [--pairs N] [--scale F]
 
-  --only   which groups: incr, get, bounded, once, clients, latency, cpu, sizes (default: all)
+  --only   which groups: incr, get, bounded, once, clients, latency, cpu, sizes, raft (default: all)
   --pairs  interleaved pairs per figure (default 7)
   --scale  multiplies the number of requests (default 1)
 
-Needs redis-server and redis-benchmark (Debian: redis-server, redis-tools) and Linux' /proc.
+Needs redis-server and redis-benchmark (Debian: redis-server, redis-tools) and Linux' /proc; raft alone needs neither.
 `;
 
 const { values } = parseArgs({
   options: {
-    only: { type: "string", default: "incr,get,bounded,once,clients,latency,cpu,sizes" },
+    only: { type: "string", default: "incr,get,bounded,once,clients,latency,cpu,sizes,raft" },
     pairs: { type: "string", default: "7" },
     scale: { type: "string", default: "1" },
     help: { type: "boolean", default: false },
@@ -37,6 +38,19 @@ const pairs = Number(values.pairs);
 const scale = Number(values.scale);
 const quipuPort = 17_379;
 const redisPort = 17_479;
+
+/** Clients, and records in each of their proposals. */
+const raftLoads = [
+  [1, 1],
+  [64, 1],
+  [4096, 1],
+  [64, 100],
+] as const;
+
+// The core alone needs no server.
+if (groups.delete("raft")) benchmarkRaftCore();
+if (groups.size === 0) process.exit(0);
+
 const quipu = await startQuipu(quipuPort);
 const redis = await startRedis(redisPort);
 
@@ -230,6 +244,31 @@ async function cpuPerMillion(server: BenchServer, load: readonly string[], count
   const before = await cpuSeconds(server.pid);
   await redisBenchmark(server.port, load);
   return ((await cpuSeconds(server.pid)) - before) / (count / 1e6);
+}
+
+function benchmarkRaftCore(): void {
+  print("\n### The Raft core: three members in memory, one thread, writes durable at once\n");
+  print("| clients × records per proposal | record | entries per s: median (range) | messages per s |");
+  print("|---|--:|--:|--:|");
+  for (const [clients, entriesPerProposal] of raftLoads) {
+    for (const recordBytes of [16, 200]) {
+      const rates = { bare: [] as RaftRates[], encoded: [] as RaftRates[] };
+      // The first pair warms up.
+      for (let pair = -1; pair < pairs; pair++) {
+        for (const kind of ["bare", "encoded"] as const) {
+          const load = { clients, entriesPerProposal, recordBytes, encoded: kind === "encoded" };
+          const measured = measureRaftCore(load, scale);
+          if (pair >= 0) rates[kind].push(measured);
+        }
+      }
+      for (const kind of ["bare", "encoded"] as const) {
+        const entries = spread(rates[kind].map((rate) => rate.entriesPerSecond));
+        const messages = spread(rates[kind].map((rate) => rate.messagesPerSecond));
+        const name = `${clients} × ${entriesPerProposal}${kind === "encoded" ? ", through frames" : ""}`;
+        print(`| ${name} | ${recordBytes} B | ${thousands(entries)} | ${thousands(messages)} |`);
+      }
+    }
+  }
 }
 
 async function benchmarkSizes(): Promise<void> {

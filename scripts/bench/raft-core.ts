@@ -1,0 +1,192 @@
+/**
+ * The pure Raft core, without disk, sockets and threads: three members in one thread, whose messages go through one queue
+ * and whose writes are durable at once. What the framework itself costs.
+ */
+import {
+  type ConsensusCore,
+  defaultRaftSettings,
+  type Effect,
+  type Envelope,
+  type Input,
+  type LogIndex,
+  logIndex,
+  type MemberId,
+  memberId,
+  Raft,
+  type RaftMessage,
+  term,
+} from "@quipu/consensus";
+import { SeededRandom } from "@quipu/core";
+import { decodePeerFrame, encodePeerFrame } from "@quipu/protocol";
+
+export interface RaftLoad {
+  /** Proposals that wait for their commit at any time: the clients of a closed loop. */
+  readonly clients: number;
+  readonly entriesPerProposal: number;
+  readonly recordBytes: number;
+  /** Each message goes through the bytes of its frame. */
+  readonly encoded: boolean;
+}
+
+export interface RaftRates {
+  readonly entriesPerSecond: number;
+  readonly messagesPerSecond: number;
+}
+
+interface Letter {
+  readonly from: MemberId;
+  readonly to: MemberId;
+  readonly message: RaftMessage | Uint8Array;
+}
+
+/** Logs are trimmed after so many entries, as after a checkpoint. */
+const trimEntries = 16_384;
+/** The queue is cut back when so many letters at its front are delivered. */
+const deliveredLettersMax = 4_096;
+const electionTicksMax = 1_000;
+
+const members: readonly MemberId[] = [1, 2, 3].map(memberId);
+
+class MemoryCell {
+  readonly #cores: ReadonlyMap<MemberId, ConsensusCore<RaftMessage>>;
+  readonly #delivered = new Map<MemberId, LogIndex>(members.map((member) => [member, logIndex(0)]));
+  readonly #encoded: boolean;
+  #queue: Letter[] = [];
+  #front = 0;
+  #request = 0;
+  #trimmed: LogIndex = logIndex(0);
+  leader: MemberId | undefined;
+  messages = 0;
+
+  constructor(encoded: boolean) {
+    this.#encoded = encoded;
+    this.#cores = new Map(members.map((member) => [member, startedCore(member)]));
+  }
+
+  delivered(member: MemberId): LogIndex {
+    return this.#delivered.get(member) ?? logIndex(0);
+  }
+
+  elect(): MemberId {
+    for (let tick = 0; tick < electionTicksMax; tick++) {
+      for (const member of members) this.#step(member, { type: "tick" });
+      while (this.deliverNext());
+      if (this.leader !== undefined) return this.leader;
+    }
+    throw new Error(`no leader after ${electionTicksMax} ticks`);
+  }
+
+  propose(leader: MemberId, records: readonly Uint8Array[]): void {
+    this.#step(leader, { type: "propose", request: ++this.#request, records });
+  }
+
+  /** False: nothing is on its way. */
+  deliverNext(): boolean {
+    const letter = this.#queue[this.#front];
+    if (letter === undefined) return false;
+    if (++this.#front >= deliveredLettersMax) {
+      this.#queue = this.#queue.slice(this.#front);
+      this.#front = 0;
+    }
+    this.messages++;
+    this.#step(letter.to, { type: "receive", from: letter.from, message: opened(letter.message) });
+    return true;
+  }
+
+  /** Forgets, everywhere, what everybody has delivered. */
+  trim(): void {
+    const upTo = logIndex(Math.min(...this.#delivered.values()));
+    if (upTo < this.#trimmed + trimEntries) return;
+    this.#trimmed = upTo;
+    for (const member of members) this.#step(member, { type: "trim", upTo });
+  }
+
+  #step(member: MemberId, input: Input<RaftMessage>): void {
+    const core = this.#cores.get(member) as ConsensusCore<RaftMessage>;
+    let token = 0;
+    for (const effect of core.step(input)) token = this.#carryOut(member, effect) ?? token;
+    // One may stand for all before it.
+    if (token > 0) this.#step(member, { type: "persisted", token });
+  }
+
+  /** Returns the token of a persist. */
+  #carryOut(member: MemberId, effect: Effect<RaftMessage>): number | undefined {
+    switch (effect.type) {
+      case "persist":
+        for (const envelope of effect.sendAfter) this.#post(member, envelope);
+        return effect.token;
+      case "send":
+        this.#post(member, effect.envelope);
+        return undefined;
+      case "commit":
+        this.#delivered.set(member, effect.upTo);
+        return undefined;
+      case "role":
+        if (effect.role === "leader") this.leader = member;
+        return undefined;
+      case "reply":
+        throw new Error(`a proposal was not taken: ${effect.reason}`);
+      case "proposed":
+      case "barrierReady":
+      case "needSnapshot":
+      case "configuration":
+        return undefined;
+      default:
+        return effect satisfies never;
+    }
+  }
+
+  #post(from: MemberId, { to, message }: Envelope<RaftMessage>): void {
+    const frame = { cell: 1, from, to, message: { type: "raft", group: 1, message } } as const;
+    this.#queue.push({ from, to, message: this.#encoded ? encodePeerFrame(frame) : message });
+  }
+}
+
+function opened(message: RaftMessage | Uint8Array): RaftMessage {
+  if (!(message instanceof Uint8Array)) return message;
+  const frame = decodePeerFrame(message);
+  if (frame?.message.type !== "raft") throw new Error("a frame that nobody damaged was refused");
+  return frame.message.message;
+}
+
+function startedCore(member: MemberId): ConsensusCore<RaftMessage> {
+  const configuration = { voters: members, outgoing: [], learners: [], learnersNext: [] };
+  return new Raft({
+    member,
+    random: new SeededRandom(member),
+    settings: defaultRaftSettings,
+    restored: {
+      hardState: { term: term(0), vote: undefined },
+      start: { index: logIndex(0), term: term(0), configuration },
+      entries: [],
+    },
+  });
+}
+
+/** Runs a closed loop for `seconds`. A proposal counts when it is committed and delivered at the leader. */
+export function measureRaftCore(load: RaftLoad, seconds: number): RaftRates {
+  const cell = new MemoryCell(load.encoded);
+  const leader = cell.elect();
+  const records = Array.from({ length: load.entriesPerProposal }, () => new Uint8Array(load.recordBytes).fill(1));
+  const outstandingMax = load.clients * load.entriesPerProposal;
+  const first = cell.delivered(leader);
+  const firstMessages = cell.messages;
+  let proposed: number = first;
+  const start = performance.now();
+  const end = start + seconds * 1000;
+  let now = start;
+  while (now < end) {
+    while (proposed + load.entriesPerProposal - cell.delivered(leader) <= outstandingMax) {
+      cell.propose(leader, records);
+      proposed += load.entriesPerProposal;
+    }
+    for (let letters = 0; letters < 64 && cell.deliverNext(); letters++);
+    cell.trim();
+    now = performance.now();
+  }
+  const elapsedSeconds = (now - start) / 1000;
+  return {
+    entriesPerSecond: (cell.delivered(leader) - first) / elapsedSeconds,
+    messagesPerSecond: (cell.messages - firstMessages) / elapsedSeconds,
+  };
+}
