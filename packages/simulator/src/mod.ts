@@ -19,3 +19,15 @@ export type { SwarmConfiguration } from "./swarm.ts";
 export { Trace } from "./trace.ts";
 export { type MutationCase, mutationCases, type MutationResult, mutationTable, runMutation } from "./mutations.ts";
 export { parseStoredSeeds, type StoredSeed } from "./stored-seeds.ts";
+export {
+  beginningOf,
+  type CompareAndSet,
+  type HistoryCall,
+  type HistoryOperation,
+  type HistoryPosition,
+  type HistoryValue,
+} from "./linearizability/history.ts";
+export { keyModel, type ModelChoice, type ModelOptions, type SequentialModel } from "./linearizability/models.ts";
+export { searchLinearization, type SearchOptions } from "./linearizability/search.ts";
+export type { NotLinearizable, Verdict } from "./linearizability/verdict.ts";
+export { checkWitness, type WitnessOptions } from "./linearizability/witness.ts";
