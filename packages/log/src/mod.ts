@@ -14,6 +14,7 @@ export type {
 export { localEngine } from "./engines/local.ts";
 export { memoryEngine } from "./engines/memory.ts";
 export { type WriteAheadLogLimits, writeAheadLogLimits, type WriteAheadLogOptions } from "./write-ahead-log/options.ts";
+export type { GroupWrite } from "./write-ahead-log/group-write.ts";
 export { type Completion, WriteAheadLog } from "./write-ahead-log/write-ahead-log.ts";
 export { fileMetadataStore } from "./metadata/file-metadata-store.ts";
 export { memoryMetadataStore } from "./metadata/memory-metadata-store.ts";

@@ -1,7 +1,7 @@
 /** Shared by the log's tests: a log on a simulated disk, with limits small enough to see segments change. */
 import { SeededRandom } from "@quipu/core";
 import { type CrashKeeps, SimulatedDisk } from "@quipu/simulator";
-import { WriteAheadLog, type WriteAheadLogLimits } from "../src/mod.ts";
+import { type LogMutation, WriteAheadLog, type WriteAheadLogLimits } from "../src/mod.ts";
 
 /** Segments of 128 KiB, frames up to 64 KiB. */
 export const smallLimits: WriteAheadLogLimits = {
@@ -21,7 +21,11 @@ export interface OpenedLog {
   readonly fatal: unknown[];
 }
 
-export async function openLog(disk: SimulatedDisk, limits: WriteAheadLogLimits = smallLimits): Promise<OpenedLog> {
+export async function openLog(
+  disk: SimulatedDisk,
+  limits: WriteAheadLogLimits = smallLimits,
+  mutation?: LogMutation,
+): Promise<OpenedLog> {
   const fatal: unknown[] = [];
   const wal = await WriteAheadLog.open({
     disk,
@@ -30,6 +34,7 @@ export async function openLog(disk: SimulatedDisk, limits: WriteAheadLogLimits =
     random: new SeededRandom(7),
     limits,
     onFatal: (error) => fatal.push(error),
+    ...(mutation !== undefined && { mutation }),
   });
   return { wal, fatal };
 }

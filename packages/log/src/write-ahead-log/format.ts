@@ -30,6 +30,10 @@ export const entryKind = {
   groupRemoved: 4,
   /** In a head only: `index` is the next one of `group`. */
   nextIndex: 5,
+  /** Records of `group` from `index` on are gone; those that follow take their place. */
+  truncate: 6,
+  /** Every record of `group` is gone; the next one is `index`, lower or higher than before. */
+  restart: 7,
 } as const;
 
 /** What a frame is for. */

@@ -18,12 +18,18 @@ export const writeAheadLogLimits: WriteAheadLogLimits = {
   segmentBytes: 32 * 1024 * 1024,
   // A disk that stalls for 50 ms at 100 MB/s has 5 MB waiting.
   frameBytesMax: 8 * 1024 * 1024,
-  hardStateBytesMax: 256,
+  // Raft's holds term, vote, and the log's start with its configuration: a joint one of nine and nine members.
+  hardStateBytesMax: 1024,
   groupsMax: 4096,
 };
 
-/** Kept free at the end of a segment for entries that hold no record: on a full disk, trims make room. */
-export const reserveBytes: number = 16 * 1024;
+/**
+ * Kept free at the end of a segment for writes that hold no record: on a full disk, trims make room, and votes are
+ * cast. A sixty-fourth is some 300 of them with hard states of the largest size.
+ */
+export function reserveBytes(segmentBytes: number): number {
+  return Math.max(16 * 1024, Math.floor(segmentBytes / 64 / sectorBytes) * sectorBytes);
+}
 
 export interface WriteAheadLogOptions {
   readonly disk: Disk;
@@ -37,6 +43,11 @@ export interface WriteAheadLogOptions {
    * the state above is broken. Production ends the process; the next start reads what is there.
    */
   readonly onFatal: (error: unknown) => void;
+  /**
+   * Called after the first commit in a new segment: the time to look who pins the oldest ones (`pinningGroups`,
+   * `pinnedBytes`) and to checkpoint, trim or rewrite.
+   */
+  readonly onSegmentBegun?: () => void;
   /** Tests only. */
   readonly mutation?: LogMutation;
 }
@@ -44,7 +55,7 @@ export interface WriteAheadLogOptions {
 /** A segment must hold its head, the largest frame and the reserve, or an append could never fit. */
 export function checkLimits(limits: WriteAheadLogLimits): void {
   const headBytesMax = limits.groupsMax * (3 * entryHeaderBytes + limits.hardStateBytesMax) + 1024;
-  const needed = headBytesMax + limits.frameBytesMax + reserveBytes;
+  const needed = headBytesMax + limits.frameBytesMax + reserveBytes(limits.segmentBytes);
   invariant(limits.segmentBytes % sectorBytes === 0, `segmentBytes ${limits.segmentBytes} is not whole sectors`);
   invariant(limits.segmentBytes >= needed, `segmentBytes ${limits.segmentBytes} < ${needed}`);
   invariant(headBytesMax <= limits.frameBytesMax, `a head may have ${headBytesMax} bytes, more than one frame`);

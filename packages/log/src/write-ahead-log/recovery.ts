@@ -18,14 +18,14 @@ import {
   sectorBytes,
   segmentNumber,
 } from "./format.ts";
-import { GroupTable, SegmentIndex } from "./group-table.ts";
+import { LogTables } from "./log-tables.ts";
 import type { LogMutation } from "./mutation.ts";
 import { corrupt, readFully, type Segment, segmentPath } from "./segment.ts";
+import { SegmentIndex } from "./segment-index.ts";
 
 export interface Recovered {
-  readonly table: GroupTable;
-  /** Oldest first; the last one is the active one. Empty: a fresh log. */
-  readonly segments: readonly Segment[];
+  /** Without segments: a fresh log. */
+  readonly tables: LogTables;
   /** The segment that was prepared and not begun. */
   readonly unused: UnusedSegment | undefined;
   readonly lastFrameNumber: number;
@@ -53,9 +53,9 @@ class Recovery {
   readonly #directory: string;
   readonly #frameBytesMax: number;
   readonly #mutation: LogMutation | undefined;
-  readonly #table: GroupTable = new GroupTable();
-  readonly #segments: Segment[] = [];
-  /** For each group of the oldest head: records below this index were in segments that are gone. */
+  readonly #tables: LogTables = new LogTables();
+  readonly #segments: Segment[] = this.#tables.segments;
+  /** For each group of the oldest head: live records below this index were in segments that are gone. */
   readonly #goneBelow: Map<number, number> = new Map();
   #lastNumber = 0;
   #lastChecksum = 0;
@@ -81,12 +81,10 @@ class Recovery {
       const bytes = await this.#load(path);
       const segment = this.#scan(number, path, bytes);
       if (segment.endPosition === 0) unused = { number, sizeBytes: bytes.length, zero: this.#unusedIsZero };
-      else this.#segments.push(segment);
     }
     this.#checkNothingMissing();
     return {
-      table: this.#table,
-      segments: this.#segments,
+      tables: this.#tables,
       unused,
       lastFrameNumber: this.#lastNumber,
       lastFrameChecksum: this.#lastChecksum,
@@ -134,9 +132,12 @@ class Recovery {
       index: new SegmentIndex(),
       endPosition: 0,
     };
+    // Before its frames: what replaces records reaches into the very segment that says so.
+    this.#segments.push(segment);
     const end = this.#scanFrames(segment, bytes, view, oldest);
     segment.endPosition = end.position;
     if (end.position === 0) {
+      this.#segments.pop();
       if (oldest && number > 1) throw corrupt(path, 0, "the oldest segment has no head");
       if (end.tornBytes > 0) this.#checkNotTornBefore();
       this.#unusedIsZero = end.tornBytes === 0;
@@ -250,48 +251,88 @@ class Recovery {
     const { group, index } = entry;
     switch (entry.kind) {
       case entryKind.record:
-        if (index !== this.#table.ensure(group).nextIndex) {
-          throw corrupt(segment.path, frameAt, `group ${group} goes on at ${index}`);
-        }
-        this.#table.advance(group, index);
-        segment.index.note(group, index, frameAt);
+        this.#takeRecord(segment, frameAt, group, index);
         return;
       case entryKind.hardState:
-        this.#table.ensure(group).hardState = entry.payload.slice();
+        this.#tables.saveHardState(group, entry.payload);
         return;
       case entryKind.firstIndex:
-        this.#takeFirstIndex(group, index);
+        this.#takeFirstIndex(segment, frameAt, group, index, inHead);
         return;
       case entryKind.nextIndex:
-        this.#table.ensure(group).nextIndex = index;
+        this.#tables.ensure(group).nextIndex = index;
         if (inHead) this.#goneBelow.set(group, index);
         return;
       case entryKind.groupRemoved:
-        this.#table.groups.delete(group);
+        this.#tables.remove(group);
         this.#goneBelow.delete(group);
-        for (const one of [...this.#segments, segment]) one.index.forget(group);
+        return;
+      case entryKind.truncate:
+        this.#takeTruncation(segment, frameAt, group, index);
+        return;
+      case entryKind.restart:
+        if (this.#mutation === "restart-keeps-old-records" && this.#forgetsToDrop(group, index)) return;
+        this.#tables.restart(group, index);
+        this.#goneBelow.delete(group);
         return;
       default:
         throw corrupt(segment.path, frameAt, `entry of the unknown kind ${entry.kind}`);
     }
   }
 
-  /** Trims may be queued in any order: a lower one behind a higher one changes nothing, then as now. */
-  #takeFirstIndex(group: number, index: number): void {
-    const state = this.#table.ensure(group);
-    state.firstIndex = Math.max(state.firstIndex, index);
+  #takeRecord(segment: Segment, frameAt: number, group: number, index: number): void {
+    const { nextIndex } = this.#tables.ensure(group);
+    if (index !== nextIndex) {
+      if (index < nextIndex && forgetsReplacements(this.#mutation)) return;
+      throw corrupt(segment.path, frameAt, `group ${group} goes on at ${index} where ${nextIndex} is next`);
+    }
+    this.#tables.append(group, index, index, segment, frameAt);
+  }
+
+  /** In a head, of a group that is not known yet; else a trim. */
+  #takeFirstIndex(segment: Segment, frameAt: number, group: number, index: number, inHead: boolean): void {
+    const state = this.#tables.ensure(group);
+    if (inHead) state.firstIndex = state.nextIndex = index;
+    if (index > state.nextIndex) {
+      throw corrupt(segment.path, frameAt, `group ${group} is trimmed to ${index} where ${state.nextIndex} is next`);
+    }
+    this.#tables.trim(group, index);
+  }
+
+  #takeTruncation(segment: Segment, frameAt: number, group: number, from: number): void {
+    const { firstIndex, nextIndex } = this.#tables.ensure(group);
+    if (this.#mutation === "truncation-forgotten-at-recovery") return;
+    if (from < firstIndex || from > nextIndex) {
+      throw corrupt(segment.path, frameAt, `group ${group} is cut at ${from}, not in ${firstIndex} to ${nextIndex}`);
+    }
+    this.#tables.truncate(group, from);
+    // What takes the place of those records lies in segments that are there.
+    this.#goneBelow.set(group, Math.min(this.#goneBelow.get(group) ?? 0, from));
+  }
+
+  /** Tests only: a restart within the old log is taken for a trim. */
+  #forgetsToDrop(group: number, index: number): boolean {
+    const state = this.#tables.ensure(group);
+    if (index < state.firstIndex || index >= state.nextIndex) return false;
+    state.firstIndex = index;
+    return true;
   }
 
   /** Every record from a group's first index on must lie in a segment that is there. */
   #checkNothingMissing(): void {
     const oldest = this.#segments[0];
     for (const [group, goneBelow] of this.#goneBelow) {
-      const firstIndex = this.#table.ensure(group).firstIndex;
+      const firstIndex = this.#tables.ensure(group).firstIndex;
       if (oldest === undefined || firstIndex >= goneBelow) continue;
       const missing = segmentPath(this.#directory, oldest.number - 1);
       throw corrupt(missing, 0, `missing with records ${firstIndex} to ${goneBelow - 1} of group ${group}`);
     }
   }
+}
+
+/** Tests only: replaced records are still there, so what replaces them seems to be there already. */
+function forgetsReplacements(mutation: LogMutation | undefined): boolean {
+  return mutation === "truncation-forgotten-at-recovery" || mutation === "restart-keeps-old-records";
 }
 
 function sectorIsZero(words: Int32Array, position: number): boolean {

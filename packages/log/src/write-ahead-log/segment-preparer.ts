@@ -5,6 +5,8 @@
  */
 import { type Clock, type Disk, type DiskFile, invariant } from "@quipu/core";
 import type { LogMutation } from "./mutation.ts";
+import type { WriteAheadLogLimits, WriteAheadLogOptions } from "./options.ts";
+import type { UnusedSegment } from "./recovery.ts";
 import { isDiskFull, segmentPath, writeAllAndSync } from "./segment.ts";
 
 /** Synced piece by piece, so that a commit's own sync never waits behind a whole segment of zeros. */
@@ -126,4 +128,26 @@ export class SegmentPreparer {
       return undefined;
     }
   }
+}
+
+/** Takes over the segment that was prepared before the restart, if it can be used as it is. */
+export async function makePreparer(
+  options: WriteAheadLogOptions,
+  limits: WriteAheadLogLimits,
+  number: number,
+  unused: UnusedSegment | undefined,
+): Promise<SegmentPreparer> {
+  const { disk, directory, clock, mutation } = options;
+  let ready: PreparedSegment | undefined;
+  if (unused !== undefined) {
+    const path = segmentPath(directory, number);
+    const { sizeBytes, zero } = unused;
+    if (zero && sizeBytes === limits.segmentBytes) {
+      ready = { number, path, sizeBytes, file: await disk.open(path, { create: "no" }) };
+    } else {
+      await disk.remove(path);
+      await disk.syncDirectory(directory);
+    }
+  }
+  return new SegmentPreparer(disk, directory, limits.segmentBytes, clock, number, ready, mutation);
 }

@@ -1,7 +1,10 @@
-/** Reads records back from the segment files: for readers that begin below the in-memory window. */
+/** Reads records back from the segment files: for readers below the in-memory window, and for owners at start. */
 import { type Disk, DiskError, type DiskFile, invariant } from "@quipu/core";
-import { entryKind, forEachEntry, openFrameBody, paddedBytes, readFrameHeader, sectorBytes } from "./format.ts";
+import { openFrameBody, paddedBytes, readFrameHeader, sectorBytes } from "./format.ts";
+import type { LogMutation } from "./mutation.ts";
+import { RecordCollector } from "./record-collector.ts";
 import { corrupt, readFully, type Segment } from "./segment.ts";
+import { positionFor } from "./segment-index.ts";
 
 /** One read from disk; a larger frame is read by itself. */
 const readChunkBytes = 256 * 1024;
@@ -16,23 +19,21 @@ export async function readRecords(
   group: number,
   from: number,
 ): Promise<readonly Uint8Array[] | undefined> {
-  const start = segment.index.positionFor(group, from);
-  invariant(start !== undefined, `record ${from} of group ${group} is not in ${segment.path}`);
+  const run = segment.index.runWith(group, from);
+  invariant(run !== undefined, `record ${from} of group ${group} is not in ${segment.path}`);
+  const start = positionFor(run, from);
   // What lies behind may be half written at this moment.
   const end = segment.endPosition;
-  let file: DiskFile;
-  try {
-    file = await disk.open(segment.path, { create: "no" });
-  } catch (error) {
-    if (error instanceof DiskError && error.code === "ENOENT") return undefined;
-    throw error;
-  }
+  const found: Uint8Array[] = [];
+  const collector = new RecordCollector(new Map([[group, from]]), (_group, _first, records) => found.push(...records));
+  const file = await openIfThere(disk, segment.path);
+  if (file === undefined) return undefined;
   try {
     let position = start;
     while (position < end) {
       const chunk = await readChunk(file, segment, position, end);
-      const records = collect(chunk, group, from);
-      if (records.length > 0) return records;
+      collector.scan(segment, chunk, position);
+      if (found.length > 0) return found;
       position += chunk.length;
     }
   } finally {
@@ -41,6 +42,74 @@ export async function readRecords(
   throw corrupt(segment.path, start, `record ${from} of group ${group} is not where it was written`);
 }
 
+/** What {@link readGroups} is asked for. */
+export interface GroupsToRead {
+  readonly disk: Disk;
+  /** Oldest first. */
+  readonly segments: readonly Segment[];
+  /** The first index of each group, and the one past its last. */
+  readonly ranges: ReadonlyMap<number, { readonly from: number; readonly to: number }>;
+  /** Gets each group's records in index order, in pieces, in memory of their own. */
+  readonly onRecords: (group: number, first: number, records: readonly Uint8Array[]) => void;
+  readonly mutation: LogMutation | undefined;
+}
+
+/** Reads several groups in one pass. Nothing may be written to these groups, or trimmed, meanwhile. */
+export async function readGroups({ disk, segments, ranges, onRecords, mutation }: GroupsToRead): Promise<void> {
+  const from = new Map([...ranges].map(([group, range]) => [group, range.from]));
+  // Copies, because the owner keeps them: else one small record would keep a whole chunk of others' alive.
+  const copyOut = (group: number, first: number, records: readonly Uint8Array[]): void =>
+    onRecords(
+      group,
+      first,
+      records.map((record) => record.slice()),
+    );
+  const collector = new RecordCollector(from, copyOut, mutation);
+  for (const segment of segments) await scanSegment(disk, segment, from, collector);
+  for (const [group, { to }] of ranges) {
+    const next = collector.next(group);
+    if (next !== to) throw corrupt(segments[0]?.path ?? "", 0, `group ${group}: record ${next} is nowhere`);
+  }
+}
+
+/** From the first frame to the last one in which one of the groups may have a live record. */
+async function scanSegment(
+  disk: Disk,
+  segment: Segment,
+  from: ReadonlyMap<number, number>,
+  collector: RecordCollector,
+): Promise<void> {
+  let position = Infinity;
+  const lasts = new Map<number, number>();
+  for (const [group, index] of from) {
+    const run = segment.index.runsFrom(group, index)[0];
+    if (run === undefined) continue;
+    position = Math.min(position, positionFor(run, Math.max(index, run.firstIndex)));
+    lasts.set(group, segment.index.lastIndex(group) ?? 0);
+  }
+  if (lasts.size === 0) return;
+  const file = await disk.open(segment.path, { create: "no" });
+  try {
+    const end = segment.endPosition;
+    const more = (): boolean => [...lasts].some(([group, last]) => (collector.next(group) ?? 0) <= last);
+    while (position < end && more()) {
+      const chunk = await readChunk(file, segment, position, end);
+      collector.scan(segment, chunk, position);
+      position += chunk.length;
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+async function openIfThere(disk: Disk, path: string): Promise<DiskFile | undefined> {
+  try {
+    return await disk.open(path, { create: "no" });
+  } catch (error) {
+    if (error instanceof DiskError && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}
 /** Whole frames from `position` on, checked and opened. */
 async function readChunk(file: DiskFile, segment: Segment, position: number, end: number): Promise<Uint8Array> {
   let bytes = new Uint8Array(Math.min(readChunkBytes, end - position));
@@ -72,21 +141,4 @@ function openFrames(bytes: Uint8Array, segment: Segment, filePosition: number): 
     at += paddedBytes(header.lengthBytes);
   }
   return at;
-}
-
-function collect(chunk: Uint8Array, group: number, from: number): readonly Uint8Array[] {
-  const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.length);
-  const records: Uint8Array[] = [];
-  for (let at = 0; at < chunk.length;) {
-    const header = readFrameHeader(chunk, view, at);
-    invariant(header !== undefined, `a frame was opened at ${at} and is gone`);
-    const whole = forEachEntry(chunk, view, at, header.lengthBytes, true, (entry) => {
-      if (entry.kind !== entryKind.record || entry.group !== group || entry.index < from) return;
-      invariant(entry.index === from + records.length, `record ${entry.index} where ${from + records.length} is next`);
-      records.push(entry.payload);
-    });
-    invariant(whole, "an entry fails its own checksum inside a frame that checks");
-    at += paddedBytes(header.lengthBytes);
-  }
-  return records;
 }

@@ -1,7 +1,7 @@
 /** A segment file of the log in memory, and small helpers on the disk port. */
 import { type Disk, DiskError, type DiskFile, QuipuError } from "@quipu/core";
 import { segmentName } from "./format.ts";
-import type { SegmentIndex } from "./group-table.ts";
+import type { SegmentIndex } from "./segment-index.ts";
 
 export interface Segment {
   readonly number: number;

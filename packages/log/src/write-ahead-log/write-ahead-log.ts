@@ -7,8 +7,10 @@
 import { type Disk, type DiskFile, invariant, QuipuError, type Random } from "@quipu/core";
 import { FrameBuilder } from "./frame-builder.ts";
 import { entryKind, frameKind } from "./format.ts";
-import { type GroupState, type GroupTable, SegmentIndex } from "./group-table.ts";
+import type { GroupWrite } from "./group-write.ts";
+import type { GroupState, LogTables } from "./log-tables.ts";
 import type { LogMutation } from "./mutation.ts";
+import { writeMutated } from "./mutated-write.ts";
 import {
   checkLimits,
   reserveBytes,
@@ -18,21 +20,23 @@ import {
 } from "./options.ts";
 import { recover, type Recovered } from "./recovery.ts";
 import { ensureDirectory, type Segment, segmentPath, writeAllAndSync } from "./segment.ts";
-import { type PreparedSegment, SegmentPreparer } from "./segment-preparer.ts";
-import { readRecords } from "./segment-reader.ts";
+import { SegmentIndex } from "./segment-index.ts";
+import { makePreparer, type PreparedSegment, type SegmentPreparer } from "./segment-preparer.ts";
+import { readGroups, readRecords } from "./segment-reader.ts";
+import {
+  addEntries,
+  appendOf,
+  type Completion,
+  type QueuedWrite,
+  Refusal,
+  removalOf,
+  WriteQueue,
+} from "./write-queue.ts";
 
-/** Called exactly once, in queue order: without an error, the entry is durable. */
-export type Completion = (error: QuipuError | undefined) => void;
-
-interface Waiter {
-  readonly kind: number;
-  readonly group: number;
-  readonly index: number;
-  readonly payloads: readonly Uint8Array[];
-  readonly done: Completion;
-}
+export type { Completion } from "./write-queue.ts";
 
 const noPayload = new Uint8Array(0);
+const noRecords: readonly Uint8Array[] = [];
 
 export class WriteAheadLog {
   readonly #disk: Disk;
@@ -41,24 +45,20 @@ export class WriteAheadLog {
   readonly #limits: WriteAheadLogLimits;
   readonly #onFatal: (error: unknown) => void;
   readonly #mutation: LogMutation | undefined;
-  readonly #table: GroupTable;
+  readonly #onSegmentBegun: () => void;
+  readonly #tables: LogTables;
+  readonly #queue: WriteQueue;
   readonly #preparer: SegmentPreparer;
-  /** Oldest first; the last one is the active one. */
-  readonly #segments: Segment[];
   #file: DiskFile;
   #frameNumber: number;
   #frameChecksum: number;
-
-  /** The next frame, and who waits for it. */
-  #filling: FrameBuilder = new FrameBuilder();
-  #waiting: Waiter[] = [];
-  /** The frame under way; swapped with #filling, so that neither buffer is allocated again. */
+  /** Of the frame under way, and who waits for it. Swapped with the queue's: neither buffer is allocated again. */
   #writing: FrameBuilder = new FrameBuilder();
-  #inFlight: Waiter[] = [];
+  #inFlight: readonly QueuedWrite[] = [];
   /** How many of #inFlight were told. */
   #published = 0;
-  /** Next index of a group once everything queued is durable; absent: nothing is queued. */
-  readonly #queuedNext: Map<number, number> = new Map();
+  /** Refused for want of room, and told so once what is under way is durable. */
+  #refusal: Refusal | undefined;
   #running: Promise<void> | undefined;
   #unlinking: Promise<void> = Promise.resolve();
   #state: "open" | "closing" | "failed" = "open";
@@ -69,18 +69,18 @@ export class WriteAheadLog {
     recovered: Recovered,
     preparer: SegmentPreparer,
     file: DiskFile,
-    segments: Segment[],
   ) {
     this.#disk = options.disk;
     this.#directory = options.directory;
     this.#random = options.random;
     this.#onFatal = options.onFatal;
+    this.#onSegmentBegun = options.onSegmentBegun ?? ((): void => undefined);
     this.#mutation = options.mutation;
     this.#limits = limits;
-    this.#table = recovered.table;
+    this.#tables = recovered.tables;
+    this.#queue = new WriteQueue(this.#tables, limits);
     this.#preparer = preparer;
     this.#file = file;
-    this.#segments = segments;
     this.#frameNumber = recovered.lastFrameNumber;
     this.#frameChecksum = recovered.lastFrameChecksum;
   }
@@ -95,13 +95,12 @@ export class WriteAheadLog {
     const { disk, directory } = options;
     await ensureDirectory(disk, directory);
     const recovered = await recover(disk, directory, limits.frameBytesMax, options.mutation);
-    const preparer = await makePreparer(options, limits, recovered);
-    const segments = [...recovered.segments];
-    const active = segments.at(-1);
+    const active = recovered.tables.segments.at(-1);
+    const preparer = await makePreparer(options, limits, (active?.number ?? 0) + 1, recovered.unused);
     if (active === undefined) {
       const first = await preparer.take();
       if (first === undefined) throw diskFull(directory);
-      const log = new WriteAheadLog(options, limits, recovered, preparer, first.file, segments);
+      const log = new WriteAheadLog(options, limits, recovered, preparer, first.file);
       await log.#begin(first);
       preparer.begin();
       return log;
@@ -112,59 +111,93 @@ export class WriteAheadLog {
       await writeAllAndSync(file, active.path, new Uint8Array(recovered.tornBytes), active.endPosition);
     }
     preparer.begin();
-    return new WriteAheadLog(options, limits, recovered, preparer, file, segments);
+    return new WriteAheadLog(options, limits, recovered, preparer, file);
   }
 
   /** Groups that exist, ascending. */
   groups(): readonly number[] {
-    return [...this.#table.groups.keys()].sort((left, right) => left - right);
+    return [...this.#tables.groups.keys()].sort((left, right) => left - right);
   }
 
   hardState(group: number): Uint8Array | undefined {
-    return this.#table.groups.get(group)?.hardState;
+    return this.#tables.groups.get(group)?.hardState;
   }
 
   /** First index of `group` that was not trimmed. */
   firstIndex(group: number): number {
-    return this.#table.groups.get(group)?.firstIndex ?? 1;
+    return this.#tables.groups.get(group)?.firstIndex ?? 1;
   }
 
   /** One past the last durable record of `group`. */
   nextIndex(group: number): number {
-    return this.#table.groups.get(group)?.nextIndex ?? 1;
+    return this.#tables.groups.get(group)?.nextIndex ?? 1;
   }
 
   /** Bytes in all segments, used or not. */
   get sizeBytes(): number {
-    return this.#segments.reduce((sum, segment) => sum + segment.sizeBytes, 0);
+    return this.#tables.segments.reduce((sum, segment) => sum + segment.sizeBytes, 0);
   }
 
   /** Groups whose untrimmed records keep the oldest segment: checkpoint and trim these to free space. */
   pinningGroups(): readonly number[] {
-    const oldest = this.#segments[0];
-    if (oldest === undefined || this.#segments.length === 1) return [];
-    return oldest.index.neededBy(this.#table.groups).toSorted((left, right) => left - right);
+    const oldest = this.#tables.segments[0];
+    return oldest === undefined || oldest === this.#active() ? [] : this.#tables.neededBy(oldest);
+  }
+
+  /** Bytes of all segments from the oldest that `group` needs on: what its slowness costs, were it the only one. */
+  pinnedBytes(group: number): number {
+    return this.#tables.pinnedBytes(group);
   }
 
   /**
-   * Queues records behind everything queued before and returns the index of the first; the rest follow.
-   * Throws a definite QuipuError where they are not taken: OVERLOADED, VALUE_TOO_LARGE, SHUTTING_DOWN.
-   * `done` gets DISK_FULL (definite: nothing was written) or DISK_FAILED (unknown).
+   * Queues one atomic write: all of it becomes durable, or nothing. Its parts apply in the order of the fields of
+   * {@link GroupWrite}, to the group as the writes queued before leave it. Throws a definite QuipuError where the
+   * write is not taken: OVERLOADED, VALUE_TOO_LARGE, SHUTTING_DOWN; and DISK_FAILED.
+   *
+   * `done` is called exactly once, per group in queue order. With DISK_FAILED the outcome is unknown. With
+   * DISK_FULL nothing was written, and the same holds for every write of the group queued behind it, for each
+   * builds on it: their `done` get DISK_FULL in the same turn, before any later write's, and the group goes on
+   * after its last durable write. (Only trims of durable records and removals stand by themselves and are kept.)
    */
-  append(group: number, payloads: readonly Uint8Array[], done: Completion): number {
-    invariant(payloads.length > 0, "an append of no records");
-    const first = this.#queuedNext.get(group) ?? this.nextIndex(group);
-    this.#enqueue({ kind: entryKind.record, group, index: first, payloads, done });
-    this.#queuedNext.set(group, first + payloads.length);
+  write(group: number, write: GroupWrite, done: Completion): void {
+    const { hardState, restartAt, trimUpTo, truncateFrom, records } = write;
+    invariant((hardState?.length ?? 0) <= this.#limits.hardStateBytesMax, `hard state of ${hardState?.length} bytes`);
+    let firstIndex = restartAt ?? this.#queue.firstIndex(group);
+    const nextIndex = restartAt ?? this.#queue.nextIndex(group);
+    invariant(Number.isSafeInteger(nextIndex) && nextIndex >= 1, `group ${group} restarts at ${nextIndex}`);
+    if (trimUpTo !== undefined) {
+      invariant(trimUpTo < nextIndex, `group ${group}: trim to ${trimUpTo} past ${nextIndex - 1}`);
+      firstIndex = Math.max(firstIndex, trimUpTo + 1);
+    }
+    const first = truncateFrom ?? nextIndex;
+    invariant(
+      first >= firstIndex && first <= nextIndex,
+      `group ${group}: cut at ${first} of ${firstIndex}..${nextIndex}`,
+    );
+    this.#enqueue({
+      group,
+      removes: false,
+      hardState,
+      restartAt,
+      firstNeeded: trimUpTo === undefined ? undefined : trimUpTo + 1,
+      truncateFrom: first === nextIndex ? undefined : first,
+      first,
+      records: records ?? noRecords,
+      done,
+    });
+  }
+
+  /** As `write` with records alone; returns the index of the first. */
+  append(group: number, records: readonly Uint8Array[], done: Completion): number {
+    invariant(records.length > 0, "an append of no records");
+    const first = this.#queue.nextIndex(group);
+    this.#enqueue(appendOf(group, first, records, done));
     return first;
   }
 
-  /** Queues a new hard state; otherwise as `append`. */
-  saveHardState(group: number, state: Uint8Array, done: Completion): void {
-    invariant(state.length <= this.#limits.hardStateBytesMax, `hard state of ${state.length} bytes`);
-    const isNew = !this.#table.groups.has(group);
-    invariant(!isNew || this.#table.groups.size < this.#limits.groupsMax, `more than ${this.#limits.groupsMax} groups`);
-    this.#enqueue({ kind: entryKind.hardState, group, index: 0, payloads: [state], done });
+  /** As `write` with a hard state alone. */
+  saveHardState(group: number, hardState: Uint8Array, done: Completion): void {
+    this.write(group, { hardState }, done);
   }
 
   /**
@@ -173,29 +206,63 @@ export class WriteAheadLog {
    */
   trim(group: number, upTo: number, done: Completion): void {
     invariant(upTo < this.nextIndex(group), `trim of group ${group} to ${upTo} past ${this.nextIndex(group) - 1}`);
-    if (upTo < this.firstIndex(group)) {
-      done(undefined);
-      return;
-    }
-    this.#enqueue({ kind: entryKind.firstIndex, group, index: upTo + 1, payloads: [noPayload], done });
+    if (upTo < this.firstIndex(group)) done(undefined);
+    else this.write(group, { trimUpTo: upTo }, done);
   }
 
   /** Forgets the group: its records, its hard state. */
   removeGroup(group: number, done: Completion): void {
-    this.#enqueue({ kind: entryKind.groupRemoved, group, index: 0, payloads: [noPayload], done });
+    this.#enqueue(removalOf(group, done));
   }
 
   /**
-   * Durable records of `group` from `from` on: at least one, a bounded number. Undefined: trimmed, even if
-   * only just now. `from` is below `nextIndex`. A damaged file is fatal, and the promise rejects.
+   * Durable records of `group` from `from` on: at least one, a bounded number, and none that was overwritten.
+   * Undefined: trimmed or overwritten, even if only just now. `from` is below `nextIndex`. A damaged file is
+   * fatal, and the promise rejects.
    */
   async read(group: number, from: number): Promise<readonly Uint8Array[] | undefined> {
     invariant(from < this.nextIndex(group), `read of record ${from}, but ${this.nextIndex(group)} is next`);
-    if (from < this.firstIndex(group)) return undefined;
-    const segment = this.#segments.find((one) => (one.index.lastIndex(group) ?? 0) >= from);
-    invariant(segment !== undefined, `record ${from} of group ${group} is in no segment`);
     try {
-      return await readRecords(this.#disk, segment, group, from);
+      for (;;) {
+        const state = this.#tables.groups.get(group);
+        if (state === undefined || from < state.firstIndex || from >= state.nextIndex) return undefined;
+        const { replacements } = state;
+        const segment = this.#tables.segments.find((one) => (one.index.lastIndex(group) ?? 0) >= from);
+        invariant(segment !== undefined, `record ${from} of group ${group} is in no segment`);
+        const records = await readRecords(this.#disk, segment, group, from);
+        if (state === this.#tables.groups.get(group) && replacements === state.replacements) return records;
+      }
+    } catch (error) {
+      this.fail(error);
+      throw error;
+    }
+  }
+
+  /**
+   * Every record of `group` that was not trimmed, in order, in pieces: for an owner that keeps its log in memory,
+   * at start, before it writes. The bytes are the callback's to keep. A damaged file is fatal, as in `read`.
+   */
+  readAll(group: number, onRecords: (first: number, records: readonly Uint8Array[]) => void): Promise<void> {
+    return this.readGroups([group], (_group, first, records) => onRecords(first, records));
+  }
+
+  /** `readAll` of several groups in one pass over the files. */
+  async readGroups(
+    groups: readonly number[],
+    onRecords: (group: number, first: number, records: readonly Uint8Array[]) => void,
+  ): Promise<void> {
+    for (const group of groups) invariant(!this.#queue.has(group), `group ${group} is being written to`);
+    const ranges = new Map(
+      groups.map((group) => [group, { from: this.firstIndex(group), to: this.nextIndex(group) }] as const),
+    );
+    try {
+      await readGroups({
+        disk: this.#disk,
+        segments: [...this.#tables.segments],
+        ranges,
+        onRecords,
+        mutation: this.#mutation,
+      });
     } catch (error) {
       this.fail(error);
       throw error;
@@ -209,10 +276,13 @@ export class WriteAheadLog {
   fail(error: unknown): void {
     if (this.#state === "failed") return;
     this.#state = "failed";
-    const waiters = [...this.#inFlight.slice(this.#published), ...this.#waiting];
+    const waiters = [
+      ...this.#inFlight.slice(this.#published),
+      ...(this.#refusal?.writes ?? []),
+      ...this.#queue.clear(),
+    ];
     this.#inFlight = [];
-    this.#waiting = [];
-    this.#filling.reset();
+    this.#refusal = undefined;
     this.#onFatal(error);
     const failure = new QuipuError("DISK_FAILED", `the write-ahead log failed: ${String(error)}`, { cause: error });
     for (const waiter of waiters) waiter.done(failure);
@@ -227,30 +297,18 @@ export class WriteAheadLog {
     await this.#file.close();
   }
 
-  #enqueue(waiter: Waiter): void {
+  #enqueue(write: QueuedWrite): void {
     if (this.#state === "failed") throw new QuipuError("DISK_FAILED", "the log failed and takes nothing more");
     if (this.#state !== "open") throw new QuipuError("SHUTTING_DOWN", "the log is closing");
-    let payloadBytes = 0;
-    for (const payload of waiter.payloads) payloadBytes += payload.length;
-    if (this.#filling.sizeBytesWith(waiter.payloads.length, payloadBytes) > this.#limits.frameBytesMax) {
-      if (!this.#filling.empty) throw new QuipuError("OVERLOADED", "the write-ahead log's queue is full");
-      throw new QuipuError("VALUE_TOO_LARGE", `${payloadBytes} bytes do not fit one frame of the log`);
-    }
-    this.#fill(waiter);
+    this.#queue.push(write);
     this.#running ??= this.#run();
-  }
-
-  #fill(waiter: Waiter): void {
-    let index = waiter.index;
-    for (const payload of waiter.payloads) this.#filling.add(waiter.kind, waiter.group, index++, payload);
-    this.#waiting.push(waiter);
   }
 
   async #run(): Promise<void> {
     // Whatever else the present turn appends joins the first frame.
     await Promise.resolve();
     try {
-      while (!this.#filling.empty) await this.#commit();
+      while (!this.#queue.empty) await this.#commit();
     } catch (error) {
       this.fail(error);
     } finally {
@@ -259,102 +317,87 @@ export class WriteAheadLog {
   }
 
   async #commit(): Promise<void> {
-    let active = this.#active();
-    if (!this.#fits(active)) {
+    let begun = false;
+    if (!this.#fits(this.#active())) {
       const next = await this.#preparer.take();
       if (next === undefined) {
-        if (!this.#rejectRecords()) return;
+        this.#refuse();
       } else {
         await this.#begin(next);
         this.#preparer.begin();
+        begun = true;
       }
-      active = this.#active();
     }
-    const frame = this.#filling;
-    this.#filling = this.#writing;
-    this.#writing = frame;
-    this.#inFlight = this.#waiting;
-    this.#waiting = [];
-    await this.#write(frame, frameKind.entries, active);
-    this.#publish(active, active.endPosition);
-    frame.reset();
+    if (!this.#queue.empty) {
+      const active = this.#active();
+      const { frame, writes } = this.#queue.take(this.#writing);
+      this.#writing = frame;
+      this.#inFlight = writes;
+      const position = active.endPosition;
+      if (this.#mutation === "write-split-in-two-frames") await this.#writeSplit(frame, active);
+      // A write may change nothing, and waits for its turn all the same.
+      else if (!frame.empty) await this.#write(frame, frameKind.entries, active);
+      this.#publish(active, position);
+      frame.reset();
+    }
+    if (this.#refusal !== undefined) this.#tellRefused(this.#refusal);
+    if (begun) this.#onSegmentBegun();
   }
 
   async #write(frame: FrameBuilder, kind: number, segment: Segment): Promise<void> {
     const { bytes, checksum } = frame.close(kind, this.#frameNumber + 1, this.#frameChecksum, segment);
-    if (this.#mutation === undefined) await writeAllAndSync(this.#file, segment.path, bytes, segment.endPosition);
-    else await this.#writeMutated(segment, bytes);
+    const { path, endPosition } = segment;
+    if (this.#mutation === undefined) await writeAllAndSync(this.#file, path, bytes, endPosition);
+    else await writeMutated(this.#mutation, this.#file, path, bytes, endPosition);
+    segment.endPosition += bytes.length;
     this.#frameNumber++;
     this.#frameChecksum = checksum;
   }
 
-  /** Tests only: what goes wrong where the rules of a commit are broken. */
-  async #writeMutated(segment: Segment, bytes: Uint8Array): Promise<void> {
-    if (this.#mutation === "acknowledge-before-sync") {
-      for (let at = 0; at < bytes.length;) at += await this.#file.write(bytes.subarray(at), segment.endPosition + at);
-      return;
-    }
-    try {
-      await writeAllAndSync(this.#file, segment.path, bytes, segment.endPosition);
-    } catch (error) {
-      if (this.#mutation !== "fsync-error-retried") throw error;
-      await this.#file.sync();
+  /** Tests only: the hard states follow in a frame of their own. */
+  async #writeSplit(frame: FrameBuilder, segment: Segment): Promise<void> {
+    for (const choice of ["all but hard state", "hard state"] as const) {
+      frame.reset();
+      for (const write of this.#inFlight) addEntries(frame, write, choice);
+      if (!frame.empty) await this.#write(frame, frameKind.entries, segment);
     }
   }
 
-  /** The frame under way became durable at `position`: tables first, then everyone who waits, in order. */
+  /** The frame at `position` became durable: tables first, then everyone who waits, in order. */
   #publish(segment: Segment, position: number): void {
-    segment.endPosition = position + this.#writing.sizeBytes;
-    let trimmed = false;
+    let freed = false;
     // One by one, so that whoever looks while a record is delivered sees a tail right behind it. A reader
     // that throws leaves the rest in #inFlight, to be failed.
     for (;;) {
-      const waiter = this.#inFlight[this.#published];
-      if (waiter === undefined) break;
+      const write = this.#inFlight[this.#published];
+      if (write === undefined) break;
       this.#published++;
-      this.#apply(waiter, segment, position);
-      trimmed ||= waiter.kind === entryKind.firstIndex || waiter.kind === entryKind.groupRemoved;
-      waiter.done(undefined);
+      this.#apply(write, segment, position);
+      this.#queue.settled(write);
+      freed ||= mayFree(write);
+      write.done(undefined);
     }
     this.#inFlight = [];
     this.#published = 0;
-    if (trimmed) this.#unlinking = this.#unlinking.then(() => this.#unlinkUnneeded());
+    if (freed) this.#unlinking = this.#unlinking.then(() => this.#unlinkUnneeded());
   }
 
-  #apply(waiter: Waiter, segment: Segment, position: number): void {
-    const { group, index } = waiter;
-    switch (waiter.kind) {
-      case entryKind.record: {
-        const last = index + waiter.payloads.length - 1;
-        const state = this.#table.ensure(group);
-        invariant(state.nextIndex === index, `group ${group}: record ${index} where ${state.nextIndex} is next`);
-        state.nextIndex = last + 1;
-        segment.index.note(group, index, position);
-        if (last > index) segment.index.note(group, last, position);
-        if (this.#queuedNext.get(group) === last + 1) this.#queuedNext.delete(group);
-        return;
-      }
-      case entryKind.hardState:
-        this.#table.ensure(group).hardState = waiter.payloads[0]?.slice();
-        return;
-      case entryKind.firstIndex: {
-        const state = this.#table.ensure(group);
-        state.firstIndex = Math.max(state.firstIndex, index);
-        return;
-      }
-      default:
-        invariant(waiter.kind === entryKind.groupRemoved, `a waiter of kind ${waiter.kind}`);
-        this.#table.groups.delete(group);
-        this.#queuedNext.delete(group);
-        for (const one of this.#segments) one.index.forget(group);
-    }
+  #apply(write: QueuedWrite, segment: Segment, position: number): void {
+    const { group, first, records } = write;
+    const tables = this.#tables;
+    if (write.removes) tables.remove(group);
+    if (write.hardState !== undefined) tables.saveHardState(group, write.hardState);
+    if (write.restartAt !== undefined) tables.restart(group, write.restartAt);
+    if (write.firstNeeded !== undefined) tables.trim(group, write.firstNeeded);
+    if (write.truncateFrom !== undefined) tables.truncate(group, write.truncateFrom);
+    if (records.length > 0) tables.append(group, first, first + records.length - 1, segment, position);
   }
 
   /** Makes a prepared segment the active one, with a head that says all a later start must know. */
   async #begin(next: PreparedSegment): Promise<void> {
     const head = this.#writing;
     invariant(head.empty, "a head while a frame is under way");
-    for (const [group, state] of this.#table.groups) addToHead(head, group, state);
+    for (const [group, state] of this.#tables.groups) addToHead(head, group, state);
     const segment: Segment = {
       number: next.number,
       path: next.path,
@@ -366,53 +409,56 @@ export class WriteAheadLog {
     if (this.#file !== next.file) await this.#file.close();
     this.#file = next.file;
     await this.#write(head, frameKind.head, segment);
-    segment.endPosition = head.sizeBytes;
     head.reset();
-    this.#segments.push(segment);
+    this.#tables.segments.push(segment);
   }
 
   #active(): Segment {
-    const active = this.#segments.at(-1);
+    const active = this.#tables.segments.at(-1);
     invariant(active !== undefined, "an open log has an active segment");
     return active;
   }
 
   #fits(active: Segment): boolean {
-    const hasRecords = this.#waiting.some((waiter) => waiter.kind === entryKind.record);
-    const room = active.sizeBytes - active.endPosition - (hasRecords ? reserveBytes : 0);
-    return this.#filling.sizeBytes <= room;
+    const reserve = this.#queue.hasRecords ? reserveBytes(active.sizeBytes) : 0;
+    return this.#queue.sizeBytes <= active.sizeBytes - active.endPosition - reserve;
   }
 
   /**
-   * The disk is full and nothing of the next frame was written: a definite refusal. Entries without records
-   * stay if the reserve holds them, because trims are what makes room. Returns whether any stayed.
+   * The disk is full and nothing of the next frame was written: a definite refusal. Writes without records
+   * stay if the reserve holds them, because trims are what makes room.
    */
-  #rejectRecords(): boolean {
-    const refused: Waiter[] = [];
-    let waiting = this.#waiting;
-    const refill = (keeps: (waiter: Waiter) => boolean): void => {
-      refused.push(...waiting.filter((waiter) => !keeps(waiter)));
-      waiting = waiting.filter(keeps);
-      this.#filling.reset();
-      this.#waiting = [];
-      for (const waiter of waiting) this.#fill(waiter);
-    };
-    refill((waiter) => waiter.kind !== entryKind.record);
-    if (!this.#fits(this.#active())) refill(() => false);
-    // Before anyone hears of it and appends again: indexes go on after the last durable record.
-    this.#queuedNext.clear();
+  #refuse(): void {
+    const refusal = new Refusal();
+    const all = this.#queue.writes;
+    this.#queue.refuse(refusal, (write) => write.records.length > 0);
+    if (!this.#fits(this.#active())) {
+      this.#queue.refuse(refusal, () => true);
+      refusal.writes = [...all];
+    }
+    this.#refusal = refusal;
+  }
+
+  /** What stayed is durable. Whatever was queued since builds, perhaps, on what was refused. */
+  #tellRefused(refusal: Refusal): void {
+    this.#queue.refuse(refusal, () => false);
+    this.#queue.forget(refusal);
     const error = diskFull(this.#directory);
-    for (const waiter of refused) waiter.done(error);
-    return !this.#filling.empty;
+    while (this.#refusal === refusal) {
+      const write = refusal.writes.shift();
+      if (write === undefined) this.#refusal = undefined;
+      else write.done(error);
+    }
   }
 
   async #unlinkUnneeded(): Promise<void> {
     try {
       for (;;) {
-        const oldest = this.#segments[0];
-        if (oldest === undefined || this.#segments.length === 1) return;
-        if (oldest.index.neededBy(this.#table.groups).length > 0) return;
-        this.#segments.shift();
+        const { segments } = this.#tables;
+        const oldest = segments[0];
+        if (oldest === undefined || segments.length === 1) return;
+        if (this.#tables.neededBy(oldest).length > 0) return;
+        segments.shift();
         await this.#disk.remove(segmentPath(this.#directory, oldest.number));
         // One by one: were two names removed and the younger one alone stayed gone, a gap would remain.
         await this.#disk.syncDirectory(this.#directory);
@@ -422,6 +468,11 @@ export class WriteAheadLog {
       this.fail(error);
     }
   }
+}
+
+/** True if an older segment may hold nothing any more that is needed. */
+function mayFree(write: QueuedWrite): boolean {
+  return write.removes || (write.firstNeeded ?? write.restartAt ?? write.truncateFrom) !== undefined;
 }
 
 function addToHead(head: FrameBuilder, group: number, state: GroupState): void {
@@ -435,26 +486,4 @@ function diskFull(directory: string): QuipuError {
     "DISK_FULL",
     `the disk is full: no room for another log segment in ${directory}/; reads go on. Free space`,
   );
-}
-
-/** Takes over the segment that was prepared before the restart, if it can be used as it is. */
-async function makePreparer(
-  options: WriteAheadLogOptions,
-  limits: WriteAheadLogLimits,
-  recovered: Recovered,
-): Promise<SegmentPreparer> {
-  const { disk, directory, clock, mutation } = options;
-  const number = (recovered.segments.at(-1)?.number ?? 0) + 1;
-  let ready: PreparedSegment | undefined;
-  if (recovered.unused !== undefined) {
-    const path = segmentPath(directory, number);
-    const { sizeBytes, zero } = recovered.unused;
-    if (zero && sizeBytes === limits.segmentBytes) {
-      ready = { number, path, sizeBytes, file: await disk.open(path, { create: "no" }) };
-    } else {
-      await disk.remove(path);
-      await disk.syncDirectory(directory);
-    }
-  }
-  return new SegmentPreparer(disk, directory, limits.segmentBytes, clock, number, ready, mutation);
 }
