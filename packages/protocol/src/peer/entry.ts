@@ -1,6 +1,7 @@
 /** Bytes of log entries, the same in the write-ahead log and in messages: kind, term, content. The index is known. */
 import type { Entry, LogIndex, Term } from "@quipu/consensus";
-import { ByteReader, ByteWriter, unreachable } from "@quipu/core";
+import { ByteReader, type ByteWriter, unreachable } from "@quipu/core";
+import { finished, writerFor } from "./blocks.ts";
 import { decodeWhole, outOfBounds, readPositive, refuse } from "./fields.ts";
 import { configurationBytesMax, readConfiguration, writeConfiguration } from "./group-state.ts";
 
@@ -60,9 +61,9 @@ const sharedReader = new ByteReader();
 
 /** Payload of a record of the write-ahead log; `entry.index` is where it stands there. The caller owns the bytes. */
 export function encodeEntry(entry: Entry): Uint8Array {
-  const writer = new ByteWriter(entryBytesBound(entry));
+  const writer = writerFor(entryBytesBound(entry));
   writeEntry(writer, entry);
-  return writer.bytes();
+  return finished(writer);
 }
 
 /**

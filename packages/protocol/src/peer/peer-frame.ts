@@ -4,7 +4,8 @@
  */
 import { crc32 } from "node:zlib";
 import type { MemberId, RaftMessage } from "@quipu/consensus";
-import { ByteReader, ByteWriter, invariant } from "@quipu/core";
+import { ByteReader, invariant } from "@quipu/core";
+import { finished, writerFor } from "./blocks.ts";
 import { entryBytesBound } from "./entry.ts";
 import { decodeWhole, readMember, readRandomId, refuse, writeMember, writeRandomId, writeU32 } from "./fields.ts";
 import { type OtherMessage, readPeerBody, writePeerBody } from "./peer-body.ts";
@@ -84,7 +85,7 @@ function frameBytesBound(message: PeerMessage): number {
  */
 export function encodePeerFrame(frame: PeerFrame): Uint8Array {
   const { message } = frame;
-  const writer = new ByteWriter(frameBytesBound(message));
+  const writer = writerFor(frameBytesBound(message));
   writer.u32(magicAndVersion);
   writer.u32(0);
   writer.u32(0);
@@ -101,9 +102,8 @@ export function encodePeerFrame(frame: PeerFrame): Uint8Array {
   }
   invariant(writer.length <= peerFrameBytesMax, `frame of ${writer.length} bytes, limit ${peerFrameBytesMax}`);
   writer.setU32(lengthAt, writer.length);
-  const bytes = writer.bytes();
-  writer.setU32(checksumAt, crc32(bytes.subarray(lengthAt)));
-  return bytes;
+  writer.setU32(checksumAt, crc32(writer.bytes().subarray(lengthAt)));
+  return finished(writer);
 }
 
 const sharedReader = new ByteReader();
