@@ -1,0 +1,246 @@
+/**
+ * A cell of Raft cores whose disks and network are explicit: a persist completes and a message arrives only when told,
+ * in whatever order, so that every moment between two effects can be a crash. Who watches gets every event.
+ */
+import {
+  type Effect,
+  emptyConfiguration,
+  type Entry,
+  foundingConfiguration,
+  type HardState,
+  type Input,
+  type LogStart,
+  logIndex,
+  type MemberId,
+  type RaftMessage,
+  type RestoredState,
+  term,
+} from "@quipu/consensus";
+import { invariant } from "@quipu/core";
+import type { Raft } from "../../src/raft/raft.ts";
+
+export type RaftEffect = Effect<RaftMessage>;
+export type RaftInput = Input<RaftMessage>;
+export type Persist = Extract<RaftEffect, { readonly type: "persist" }>;
+
+/** A message on its way. */
+export interface Flight {
+  readonly number: number;
+  readonly from: MemberId;
+  readonly to: MemberId;
+  readonly message: RaftMessage;
+}
+
+/** What is durable. Replaced as a whole, so that whoever keeps one keeps a picture. */
+export type Disk = RestoredState;
+
+export interface Seat {
+  readonly member: MemberId;
+  /** Undefined while crashed. */
+  core: Raft | undefined;
+  disk: Disk;
+  /** Given to the disk, not yet durable; in order. */
+  pending: Persist[];
+  /** Of this life. */
+  delivered: number;
+}
+
+export type CellEvent =
+  | { readonly type: "input"; readonly seat: Seat; readonly input: RaftInput }
+  | { readonly type: "effect"; readonly seat: Seat; readonly effect: RaftEffect }
+  /** All effects of an input are in place. */
+  | { readonly type: "stepped"; readonly seat: Seat }
+  | { readonly type: "durable"; readonly seat: Seat; readonly persist: Persist }
+  | { readonly type: "sent"; readonly flight: Flight; readonly lost: boolean }
+  | { readonly type: "started"; readonly seat: Seat }
+  | { readonly type: "crashed"; readonly seat: Seat };
+
+export interface CellOptions {
+  readonly create: (member: MemberId, restored: RestoredState) => Raft;
+  readonly watch: (event: CellEvent) => void;
+}
+
+export function foundingState(voters: readonly MemberId[], learners: readonly MemberId[] = []): RestoredState {
+  const configuration = foundingConfiguration(voters, learners);
+  return restoredState({ start: { index: logIndex(0), term: term(0), configuration } });
+}
+
+/** Of a member that knows no cell yet. */
+export function newcomerState(): RestoredState {
+  return restoredState({ start: { index: logIndex(0), term: term(0), configuration: emptyConfiguration } });
+}
+
+export function restoredState(given: {
+  readonly hardState?: HardState;
+  readonly start: LogStart;
+  readonly entries?: readonly Entry[];
+}): RestoredState {
+  const hardState = given.hardState ?? { term: term(0), vote: undefined };
+  return { hardState, start: given.start, entries: given.entries ?? [] };
+}
+
+export class Cell {
+  /** In the order of sending. */
+  network: Flight[] = [];
+  readonly #options: CellOptions;
+  readonly #seats = new Map<MemberId, Seat>();
+  /** "from>to": what is sent there is lost. */
+  readonly #cuts = new Set<string>();
+  #flights = 0;
+
+  constructor(options: CellOptions) {
+    this.#options = options;
+  }
+
+  get seats(): readonly Seat[] {
+    return [...this.#seats.values()];
+  }
+
+  seat(member: MemberId): Seat {
+    const seat = this.#seats.get(member);
+    invariant(seat !== undefined, `no member ${member} in this cell`);
+    return seat;
+  }
+
+  /** The core of a member that is up. */
+  core(member: MemberId): Raft {
+    const core = this.seat(member).core;
+    invariant(core !== undefined, `member ${member} is down`);
+    return core;
+  }
+
+  add(member: MemberId, disk: RestoredState): void {
+    invariant(!this.#seats.has(member), `member ${member} is there already`);
+    this.#seats.set(member, { member, core: undefined, disk, pending: [], delivered: 0 });
+    this.restart(member);
+  }
+
+  restart(member: MemberId): void {
+    const seat = this.seat(member);
+    invariant(seat.core === undefined, `member ${member} is up`);
+    seat.core = this.#options.create(member, seat.disk);
+    seat.delivered = seat.core.inspect().delivered;
+    this.#options.watch({ type: "started", seat });
+  }
+
+  /** Of what was given to the disk, the first `durable` persists got there; nobody heard of it. */
+  crash(member: MemberId, durable = 0): void {
+    const seat = this.seat(member);
+    invariant(seat.core !== undefined, `member ${member} is down already`);
+    for (const persist of seat.pending.slice(0, durable)) {
+      this.#write(seat, persist);
+    }
+    seat.pending = [];
+    seat.core = undefined;
+    this.#options.watch({ type: "crashed", seat });
+  }
+
+  step(member: MemberId, input: RaftInput): readonly RaftEffect[] {
+    const seat = this.seat(member);
+    const core = this.core(member);
+    this.#options.watch({ type: "input", seat, input });
+    const effects = core.step(input);
+    for (const effect of effects) {
+      this.#options.watch({ type: "effect", seat, effect });
+      if (effect.type === "persist") seat.pending.push(effect);
+      if (effect.type === "send") this.send(member, effect.envelope.to, effect.envelope.message);
+      if (effect.type === "commit") seat.delivered = effect.upTo;
+    }
+    this.#options.watch({ type: "stepped", seat });
+    return effects;
+  }
+
+  /** The first `count` pending persists become durable; one acknowledgement stands for all. */
+  persist(member: MemberId, count = Infinity): void {
+    const seat = this.seat(member);
+    const done = seat.pending.slice(0, count);
+    const last = done.at(-1);
+    if (last === undefined) return;
+    seat.pending = seat.pending.slice(done.length);
+    for (const persist of done) {
+      this.#write(seat, persist);
+      for (const envelope of persist.sendAfter) this.send(member, envelope.to, envelope.message);
+    }
+    this.step(member, { type: "persisted", token: last.token });
+  }
+
+  /** Also for messages made up by a test. */
+  send(from: MemberId, to: MemberId, message: RaftMessage): void {
+    const flight: Flight = { number: ++this.#flights, from, to, message };
+    const lost = this.#cuts.has(`${from}>${to}`);
+    this.#options.watch({ type: "sent", flight, lost });
+    if (!lost) this.network.push(flight);
+  }
+
+  /** To a member that is down it is lost. With `keep` it will come again. */
+  deliver(flight: Flight, keep = false): void {
+    if (!keep) this.drop(flight);
+    if (this.#seats.get(flight.to)?.core !== undefined) {
+      this.step(flight.to, { type: "receive", from: flight.from, message: flight.message });
+    }
+  }
+
+  drop(flight: Flight): void {
+    this.network = this.network.filter((other) => other !== flight);
+  }
+
+  /** From now on nothing sent from one to the other arrives; what is under way does. */
+  cut(from: MemberId, to: MemberId): void {
+    this.#cuts.add(`${from}>${to}`);
+  }
+
+  heal(): void {
+    this.#cuts.clear();
+  }
+
+  isCut(from: MemberId, to: MemberId): boolean {
+    return this.#cuts.has(`${from}>${to}`);
+  }
+
+  /** Completes persists and delivers messages among these members until nothing is left to do. */
+  stabilize(members: readonly MemberId[] = this.seats.map((seat) => seat.member)): void {
+    const roundsMax = 1000; // Far beyond any exchange here: more means that members answer one another for ever.
+    for (let round = 0; round < roundsMax; round++) {
+      const among = this.network.filter(({ from, to }) => members.includes(from) && members.includes(to));
+      const busy = this.seats.filter((seat) => members.includes(seat.member) && seat.pending.length > 0);
+      if (among.length === 0 && busy.length === 0) return;
+      for (const seat of busy) this.persist(seat.member);
+      for (const flight of among) this.deliver(flight);
+    }
+    invariant(false, `not quiet after ${roundsMax} rounds`);
+  }
+
+  #write(seat: Seat, persist: Persist): void {
+    seat.disk = written(seat.disk, persist);
+    this.#options.watch({ type: "durable", seat, persist });
+  }
+}
+
+/** What the disk holds after a persist, strictly: whatever does not fit is a bug. */
+export function written(disk: Disk, persist: Persist): Disk {
+  const hardState = persist.hardState ?? disk.hardState;
+  let start = persist.restart ?? disk.start;
+  let entries = persist.restart === undefined ? disk.entries : [];
+  const last = (): number => start.index + entries.length;
+  if (persist.truncateFrom !== undefined) {
+    const from = persist.truncateFrom;
+    invariant(from > start.index && from <= last() + 1, `truncates from ${from}, log is ${start.index}..${last()}`);
+    entries = entries.slice(0, from - start.index - 1);
+  }
+  for (const entry of persist.append) {
+    invariant(entry.index === last() + 1, `appends ${entry.index} after ${last()}`);
+    entries = [...entries, entry];
+  }
+  if (persist.trim !== undefined) {
+    const trim = persist.trim;
+    invariant(
+      trim.index >= start.index && trim.index <= last(),
+      `trims to ${trim.index}, log ${start.index}..${last()}`,
+    );
+    const at = entries[trim.index - start.index - 1];
+    invariant(at === undefined || at.term === trim.term, `trims at term ${trim.term}, the log has ${at?.term}`);
+    entries = entries.slice(trim.index - start.index);
+    start = trim;
+  }
+  return { hardState, start, entries };
+}
