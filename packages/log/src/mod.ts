@@ -6,6 +6,7 @@ export type {
   LogDelivery,
   Loglet,
   LogletEngine,
+  LogReplication,
   MetadataStore,
   Subscription,
   Tail,
@@ -16,7 +17,21 @@ export { memoryEngine } from "./engines/memory.ts";
 export { type WriteAheadLogLimits, writeAheadLogLimits, type WriteAheadLogOptions } from "./write-ahead-log/options.ts";
 export type { GroupWrite } from "./write-ahead-log/group-write.ts";
 export { type Completion, WriteAheadLog } from "./write-ahead-log/write-ahead-log.ts";
+export { damagedLogsMax, setAside } from "./write-ahead-log/set-aside.ts";
 export { fileMetadataStore } from "./metadata/file-metadata-store.ts";
 export { memoryMetadataStore } from "./metadata/memory-metadata-store.ts";
 export { openVirtualLog, type VirtualLogOptions } from "./virtual-log/virtual-log.ts";
 export type { LogMutation } from "./write-ahead-log/mutation.ts";
+export {
+  openPeerHub,
+  type PeerHandler,
+  type PeerHub,
+  type PeerHubOptions,
+  type PeerHubStatistics,
+  type PeerMessageType,
+} from "./peer/peer-hub.ts";
+export { raftEngine, type RaftEngine, type RaftEngineOptions } from "./engines/raft/engine.ts";
+export type { RaftGroup } from "./engines/raft/group.ts";
+export type { RaftEngineMutation } from "./engines/raft/mutation.ts";
+export type { Bootstrap } from "./engines/raft/restore.ts";
+export { raftEngineSettings, type RaftEngineSettings } from "./engines/raft/settings.ts";

@@ -11,6 +11,7 @@ import {
   type WriteAheadLog,
 } from "../src/mod.ts";
 import { logletConformance } from "../src/testing/mod.ts";
+import { TestCell } from "./raft-harness.ts";
 import { makeDisk, openLog } from "./wal-harness.ts";
 
 logletConformance("memory", async () => {
@@ -75,3 +76,27 @@ logletConformance("virtual log over local", async () => {
     },
   };
 });
+
+for (const where of ["leader", "follower"] as const) {
+  logletConformance(`raft, three members, on the ${where}`, async () => {
+    const cell = await TestCell.open({ seed: 11, delayMsMax: 6, repeatPercent: 2 });
+    const leader = await cell.untilLeader();
+    const member = where === "leader" ? leader : cell.follower();
+    const stop = cell.pump();
+    return {
+      log: cell.node(member).log,
+      reopen: async () => {
+        stop();
+        await cell.step();
+        const { log } = await cell.restart(member);
+        await cell.untilLeader();
+        cell.pump();
+        return log;
+      },
+      close: async () => {
+        cell.pump()();
+        await cell.step();
+      },
+    };
+  });
+}

@@ -15,6 +15,11 @@ export interface ReaderSource {
   recent(from: number): readonly Uint8Array[] | undefined;
   /** The same with I/O. Undefined: trimmed meanwhile. */
   older(from: number): Promise<readonly Uint8Array[] | undefined>;
+  /**
+   * The first position from `from` (not trimmed, below the tail) on that holds a record; `end` if there is none. Absent:
+   * `from`, because positions are dense.
+   */
+  positionFrom?(from: number): number;
   /** A reader threw, or older records cannot be read. */
   fail(error: unknown): void;
 }
@@ -38,6 +43,11 @@ export class Readers {
   /** These records just became durable; the source's tail is already behind them. */
   deliver(first: number, records: readonly Uint8Array[]): void {
     for (const reader of this.#readers) reader.onDurable(first, records);
+  }
+
+  /** Positions up to `upTo` are gone before they came here: live readers that wait for them go on above. */
+  skip(upTo: number): void {
+    for (const reader of this.#readers) reader.onSkipped(upTo);
   }
 
   closeAll(): void {
@@ -74,14 +84,23 @@ class Reader implements Subscription {
     this.#deliver(skipped > 0 ? records.slice(skipped) : records, first + Math.max(0, skipped));
   }
 
+  /** One that is not live finds out by itself. */
+  onSkipped(upTo: number): void {
+    if (this.#live && !this.#closed && this.#next <= upTo) this.#gap(upTo);
+  }
+
   async catchUp(): Promise<void> {
     // Never before `read` has returned to its caller.
     await Promise.resolve();
     try {
       while (!this.#closed && this.#next < this.#source.end) {
         if (this.#next < this.#source.first) {
-          this.#next = this.#source.first;
-          this.#onDelivery({ type: "gap", trimmedUpTo: lsn(this.#next - 1) });
+          this.#gap(this.#source.first - 1);
+          continue;
+        }
+        const position = this.#source.positionFrom?.(this.#next) ?? this.#next;
+        if (position > this.#next) {
+          this.#next = position;
           continue;
         }
         const records = this.#source.recent(this.#next) ?? (await this.#source.older(this.#next));
@@ -92,6 +111,11 @@ class Reader implements Subscription {
     } catch (error) {
       this.#source.fail(error);
     }
+  }
+
+  #gap(upTo: number): void {
+    this.#next = upTo + 1;
+    this.#onDelivery({ type: "gap", trimmedUpTo: lsn(upTo) });
   }
 
   #deliver(records: readonly Uint8Array[], first: number): void {

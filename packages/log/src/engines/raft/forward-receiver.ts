@@ -1,0 +1,145 @@
+/**
+ * The leader's side of forwarded operations: proposes each stream's numbers once and in order, and remembers the last
+ * answers for those who did not get them. What it remembers is of one term. It is kept when the leadership ends, so that
+ * this member can still say what it did not propose: it will never lead in that term again.
+ */
+import type { MemberId, Term } from "@quipu/consensus";
+import type { Forward, ForwardReply } from "@quipu/protocol";
+import type { Answer, GroupHost, RaftInput } from "./group-host.ts";
+
+type Outcome = ForwardReply["outcome"];
+
+interface Stream {
+  readonly id: number;
+  /** Every number below was answered. */
+  expected: number;
+  /** Answers to the numbers right below `expected`. */
+  readonly answers: Map<number, Outcome>;
+  /** Came before the ones below them. */
+  readonly early: Map<number, Forward>;
+}
+
+/** Of one sender: its newest stream, and older ones whose messages may be late. Three lives in one term are rare. */
+const streamsOfSenderMax = 4;
+
+export class ForwardReceiver {
+  readonly #host: GroupHost;
+  /** The last term in which this member led. */
+  #ledTerm: Term | undefined;
+  /** Of `#ledTerm`; each sender's newest last. */
+  readonly #streams: Map<MemberId, Stream[]> = new Map();
+
+  constructor(host: GroupHost) {
+    this.#host = host;
+  }
+
+  /** Inside of a job. */
+  onForward(from: MemberId, forward: Forward): void {
+    const { role, term } = this.#host.leadership;
+    if (role === "leader" && term !== this.#ledTerm) {
+      this.#ledTerm = term;
+      this.#streams.clear();
+    }
+    // Of another term this member knows nothing, and so says nothing.
+    if (forward.term !== this.#ledTerm) return;
+    const leads = role === "leader" && term === this.#ledTerm;
+    const stream = this.#find(from, forward, leads);
+    if (stream === undefined) return;
+    const { sequence } = forward;
+    const answered = stream.answers.get(sequence);
+    if (answered !== undefined) this.#reply(from, forward, answered);
+    if (sequence < stream.expected) return;
+    if (!leads) {
+      this.#reply(from, forward, { kind: "refused", reason: "dropped", leader: this.#otherLeader() });
+      return;
+    }
+    if (this.#streams.get(from)?.at(-1) !== stream) return;
+    const inOrder = sequence === stream.expected || this.#host.mutation === "forward-order-ignored";
+    if (!inOrder) {
+      this.#keep(stream, forward);
+      this.#reply(from, forward, { kind: "outOfOrder", expected: stream.expected });
+      return;
+    }
+    let next: Forward | undefined = forward;
+    while (next !== undefined) {
+      stream.early.delete(next.sequence);
+      this.#propose(from, next, stream);
+      // Not taken: the sender tries again, and so with those behind.
+      if (stream.expected <= next.sequence) return;
+      next = stream.early.get(stream.expected);
+    }
+  }
+
+  /** What does not fit is sent again. */
+  #keep(stream: Stream, forward: Forward): void {
+    const { forwardWindow, forwardEarlyBytesMax } = this.#host.settings;
+    if (forward.sequence >= stream.expected + forwardWindow) return;
+    let bytes = forwardBytes(forward);
+    for (const other of stream.early.values()) bytes += forwardBytes(other);
+    if (bytes <= forwardEarlyBytesMax) stream.early.set(forward.sequence, forward);
+  }
+
+  #find(from: MemberId, forward: Forward, leads: boolean): Stream | undefined {
+    const streams = this.#streams.get(from) ?? [];
+    const found = streams.find(({ id }) => id === forward.stream);
+    if (found !== undefined || !leads) return found;
+    if (forward.sequence !== 1 && this.#host.mutation !== "forward-order-ignored") {
+      this.#reply(from, forward, { kind: "outOfOrder", expected: 1 });
+      return undefined;
+    }
+    if (streams.length === 0 && this.#streams.size >= this.#host.settings.forwardStreamsMax) return undefined;
+    const made: Stream = { id: forward.stream, expected: 1, answers: new Map(), early: new Map() };
+    streams.push(made);
+    if (streams.length > streamsOfSenderMax) streams.shift();
+    this.#streams.set(from, streams);
+    return made;
+  }
+
+  #propose(from: MemberId, forward: Forward, stream: Stream): void {
+    const { operation, sequence } = forward;
+    const answer = (outcome: Outcome): void => {
+      stream.expected = Math.max(stream.expected, sequence + 1);
+      stream.answers.set(sequence, outcome);
+      stream.answers.delete(sequence - this.#host.settings.forwardWindow);
+      this.#reply(from, forward, outcome);
+    };
+    const { member, refusal } = this.#host;
+    if (operation.kind === "append" && refusal !== undefined) {
+      answer({ kind: "refused", reason: "overloaded", leader: member });
+      return;
+    }
+    const makeInput = (request: number): RaftInput =>
+      operation.kind === "seal" ? { type: "seal", request } : { type: "propose", request, records: operation.records };
+    this.#host.ask(makeInput, (effect) => {
+      const outcome = outcomeOf(effect, member);
+      if (outcome.kind === "refused" && outcome.reason === "dropped") {
+        // Not answered for good: the number is still the next, for as long as this member leads.
+        const { role } = this.#host.leadership;
+        const leader = role === "leader" ? member : this.#otherLeader();
+        this.#reply(from, forward, { ...outcome, leader });
+      } else {
+        answer(outcome);
+      }
+    });
+  }
+
+  #otherLeader(): MemberId | undefined {
+    const { leader } = this.#host.leadership;
+    return leader === this.#host.member ? undefined : leader;
+  }
+
+  #reply(to: MemberId, { group, stream, sequence }: Forward, outcome: Outcome): void {
+    this.#host.hub.send(to, { type: "forwardReply", group, stream, sequence, outcome });
+  }
+}
+
+function forwardBytes({ operation }: Forward): number {
+  return operation.kind === "seal" ? 0 : operation.records.reduce((sum, record) => sum + record.length, 0);
+}
+
+function outcomeOf(answer: Answer, leader: MemberId): Outcome {
+  if (answer.type === "proposed") {
+    return { kind: "proposed", term: answer.term, first: answer.first, last: answer.last };
+  }
+  return { kind: "refused", reason: answer.type === "reply" ? answer.reason : "refused", leader };
+}

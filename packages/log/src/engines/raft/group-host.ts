@@ -1,0 +1,51 @@
+/** What the parts of a raft group have of it, and of each other. */
+import type { CoreView, Effect, Entry, Input, MemberId, RaftMessage, RequestId, Role, Term } from "@quipu/consensus";
+import type { LogIndex } from "@quipu/consensus";
+import type { Random } from "@quipu/core";
+import type { PeerHub } from "../../peer/peer-hub.ts";
+import type { RaftEngineMutation } from "./mutation.ts";
+import type { RaftEngineSettings } from "./settings.ts";
+
+export type RaftInput = Input<RaftMessage>;
+export type RaftEffect = Effect<RaftMessage>;
+export type PersistEffect = Extract<RaftEffect, { readonly type: "persist" }>;
+
+/** What a core says to a request. */
+export type Answer = Extract<RaftEffect, { readonly type: "proposed" | "barrierReady" | "reply" }>;
+
+/** As the core said last. */
+export interface Leadership {
+  readonly role: Role;
+  readonly term: Term;
+  readonly leader: MemberId | undefined;
+}
+
+export interface GroupHost {
+  readonly group: number;
+  readonly member: MemberId;
+  readonly settings: RaftEngineSettings;
+  readonly hub: PeerHub;
+  readonly random: Random;
+  readonly mutation: RaftEngineMutation | undefined;
+  /** Ticks since the group was opened. */
+  readonly nowTicks: number;
+  readonly leadership: Leadership;
+  /** Why appends are refused at present, before they are taken anywhere; undefined: they are not. */
+  readonly refusal: "DISK_FULL" | undefined;
+  inspect(): CoreView;
+  entry(index: LogIndex): Entry | undefined;
+  /**
+   * Runs `job` at once, or behind the one that is running: a core takes one input, and all of that input's effects are
+   * carried out, before the next.
+   */
+  run(job: () => void): void;
+  /** Gives the core an input and carries out the effects. Only inside of a job. */
+  step(input: RaftInput): void;
+  /** The same with a request, whose answer comes during the step or in a later one. */
+  ask(makeInput: (request: RequestId) => RaftInput, onAnswer: (answer: Answer) => void): void;
+}
+
+/** Below 2^48, as ids on the wire are. */
+export function randomId(random: Random): number {
+  return random.uint32() * 0x1_0000 + random.below(0x1_0000);
+}

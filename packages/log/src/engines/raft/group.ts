@@ -1,0 +1,359 @@
+/**
+ * One group: drives a core. Inputs come in one after another, and all effects of one are carried out, in order, before
+ * the next; what arises meanwhile waits. The parts around it (appends, barriers, trimming, ...) hold everything that is
+ * not consensus itself.
+ */
+import type {
+  ConsensusCore,
+  CoreView,
+  Entry,
+  Envelope,
+  LogIndex,
+  MemberId,
+  RaftMessage,
+  RequestId,
+  RestoredState,
+} from "@quipu/consensus";
+import { type Clock, invariant, type Random, unreachable } from "@quipu/core";
+import type { PeerMessage } from "@quipu/protocol";
+import type { PeerHub } from "../../peer/peer-hub.ts";
+import { Appends } from "./appends.ts";
+import { Barriers } from "./barriers.ts";
+import { Changes } from "./changes.ts";
+import { Delivery } from "./delivery.ts";
+import { ForwardReceiver } from "./forward-receiver.ts";
+import type { Answer, GroupHost, Leadership, PersistEffect, RaftEffect, RaftInput } from "./group-host.ts";
+import { MembershipKeeper } from "./keeper.ts";
+import { LogSizes } from "./log-sizes.ts";
+import type { RaftEngineMutation } from "./mutation.ts";
+import { type GroupWriter, Persister } from "./persister.ts";
+import type { RaftEngineSettings } from "./settings.ts";
+import { Trimming } from "./trimming.ts";
+
+/** A group as status pages, membership policy and the simulator see it. */
+export interface RaftGroup {
+  readonly group: number;
+  inspect(): CoreView;
+  entry(index: LogIndex): Entry | undefined;
+  /**
+   * Resolves when the final configuration, which is not joint, is committed. Rejects with OVERLOADED (definite: not the
+   * leader, or refused by it) or LOG_APPEND_UNKNOWN.
+   */
+  changeMembers(voters: readonly MemberId[], learners: readonly MemberId[]): Promise<void>;
+  /** Best effort, and only on the leader. */
+  transferLeadership(to: MemberId): void;
+}
+
+export interface GroupOptions {
+  readonly group: number;
+  readonly core: ConsensusCore<RaftMessage>;
+  readonly restored: RestoredState;
+  readonly writer: GroupWriter;
+  readonly hub: PeerHub;
+  readonly clock: Pick<Clock, "endOfTurn">;
+  readonly random: Random;
+  readonly settings: RaftEngineSettings;
+  readonly onFatal: (error: unknown) => void;
+  readonly mutation: RaftEngineMutation | undefined;
+  readonly observe: ((group: number, group_: RaftGroup) => void) | undefined;
+}
+
+/** What a message of the group is, of the types that groups have. */
+export type GroupMessage = Extract<PeerMessage, { readonly group: number }>;
+
+export class DrivenGroup implements GroupHost, RaftGroup {
+  readonly group: number;
+  readonly member: MemberId;
+  readonly settings: RaftEngineSettings;
+  readonly hub: PeerHub;
+  readonly random: Random;
+  readonly mutation: RaftEngineMutation | undefined;
+  readonly delivery: Delivery;
+  readonly appends: Appends;
+  readonly barriers: Barriers;
+  readonly #core: ConsensusCore<RaftMessage>;
+  readonly #sizes: LogSizes;
+  readonly #persister: Persister;
+  readonly #forwards: ForwardReceiver;
+  readonly #trimming: Trimming;
+  readonly #changes: Changes;
+  readonly #keeper: MembershipKeeper;
+  readonly #onFatal: (error: unknown) => void;
+  readonly #observe: GroupOptions["observe"];
+  readonly #answers: Map<RequestId, (answer: Answer) => void> = new Map();
+  readonly #onSnapshotNeeded: ((source: MemberId, atLeast: LogIndex) => void)[] = [];
+  #requests = 0;
+  #jobs: (() => void)[] = [];
+  #isRunning = false;
+  #isStepping = false;
+  #isOpen = true;
+  #nowTicks = 0;
+  #leadership: Leadership;
+  #droppedInputs = 0;
+
+  constructor(options: GroupOptions) {
+    this.group = options.group;
+    this.member = options.hub.member;
+    this.settings = options.settings;
+    this.hub = options.hub;
+    this.random = options.random;
+    this.mutation = options.mutation;
+    this.#core = options.core;
+    this.#onFatal = options.onFatal;
+    this.#observe = options.observe;
+    const { restored } = options;
+    const { role, term, leader } = options.core.inspect();
+    this.#leadership = { role, term, leader };
+    this.#sizes = new LogSizes(restored.start.index, restored.entries);
+    this.delivery = new Delivery(this, options.clock, restored.start.index, (error) => this.#fail(error));
+    this.#persister = new Persister(
+      this,
+      options.writer,
+      {
+        durable: (token, sendAfter) => this.#durable(token, sendAfter),
+        failed: (error) => this.#fail(error),
+      },
+      restored,
+    );
+    this.appends = new Appends(this, this.delivery);
+    this.barriers = new Barriers(this, this.delivery);
+    this.#forwards = new ForwardReceiver(this);
+    this.#trimming = new Trimming(this, this.delivery, this.#sizes);
+    this.#changes = new Changes(this);
+    this.#keeper = new MembershipKeeper(this, (voters, learners) => this.#changes.change(voters, learners));
+  }
+
+  get nowTicks(): number {
+    return this.#nowTicks;
+  }
+
+  get leadership(): Leadership {
+    return this.#leadership;
+  }
+
+  get refusal(): "DISK_FULL" | undefined {
+    return this.#persister.full ? "DISK_FULL" : undefined;
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /** Messages that were dropped because too much waited. */
+  get droppedInputs(): number {
+    return this.#droppedInputs;
+  }
+
+  inspect(): CoreView {
+    return this.#core.inspect();
+  }
+
+  entry(index: LogIndex): Entry | undefined {
+    return this.#core.entry(index);
+  }
+
+  get core(): ConsensusCore<RaftMessage> {
+    return this.#core;
+  }
+
+  run(job: () => void): void {
+    if (!this.#isOpen) return;
+    this.#jobs.push(job);
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    try {
+      for (let next = 0; next < this.#jobs.length && this.#isOpen; next++) this.#jobs[next]?.();
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#jobs = [];
+      this.#isRunning = false;
+    }
+  }
+
+  step(input: RaftInput): void {
+    invariant(this.#isRunning && !this.#isStepping, `group ${this.group}: a step within a step`);
+    const { leadership } = this;
+    const { delivered, sealedAt } = this.delivery;
+    this.#isStepping = true;
+    try {
+      for (const effect of this.#core.step(input)) this.#carryOut(effect);
+    } finally {
+      this.#isStepping = false;
+    }
+    this.#observe?.(this.group, this);
+    const moved = delivered !== this.delivery.delivered || sealedAt !== this.delivery.sealedAt;
+    if (moved) {
+      this.appends.onDelivered();
+      this.barriers.onDelivered();
+    }
+    if (moved || leadership !== this.#leadership) this.#changes.check();
+    if (leadership === this.#leadership) return;
+    this.run(() => this.appends.pump());
+    this.run(() => this.barriers.onLeadership());
+  }
+
+  ask(makeInput: (request: RequestId) => RaftInput, onAnswer: (answer: Answer) => void): void {
+    const request = ++this.#requests;
+    this.#answers.set(request, onAnswer);
+    this.step(makeInput(request));
+  }
+
+  tick(): void {
+    this.run(() => {
+      this.#nowTicks++;
+      this.#persister.tick();
+      this.step({ type: "tick" });
+      this.appends.tick();
+      this.barriers.tick();
+      this.#changes.tick();
+      this.#trimming.tick();
+      this.#keeper.tick();
+    });
+  }
+
+  receive(from: MemberId, message: GroupMessage): void {
+    if (this.#jobs.length >= this.settings.waitingInputsMax) this.#droppedInputs++;
+    else this.run(() => this.#receive(from, message));
+  }
+
+  changeMembers(voters: readonly MemberId[], learners: readonly MemberId[]): Promise<void> {
+    return this.#changes.change(voters, learners);
+  }
+
+  transferLeadership(to: MemberId): void {
+    this.run(() => this.step({ type: "transferLeadership", to }));
+  }
+
+  /** State up to `upTo` stands in this node's synced snapshots. */
+  checkpointed(upTo: LogIndex): void {
+    this.run(() => this.#trimming.checkpointed(upTo));
+  }
+
+  /** Runs `then` when what the input puts on disk is durable. */
+  stepDurably(input: RaftInput, then: () => void): void {
+    this.run(() => {
+      this.step(input);
+      this.#persister.afterDurable(then);
+    });
+  }
+
+  onSnapshotNeeded(handler: (source: MemberId, atLeast: LogIndex) => void): void {
+    this.#onSnapshotNeeded.push(handler);
+  }
+
+  /** Writes the log again in the newest segment, if it is small: it keeps the oldest one from being removed. */
+  rewrite(): void {
+    if (this.#sizes.bytes > this.settings.rewriteBytesMax) return;
+    this.run(() => {
+      const { start, last } = this.#core.inspect();
+      const entries: Entry[] = [];
+      for (let index = start.index + 1; index <= last; index++) {
+        const entry = this.#core.entry(index as LogIndex);
+        invariant(entry !== undefined, `no entry ${index} in a log of ${start.index + 1}..${last}`);
+        entries.push(entry);
+      }
+      this.#persister.rewrite(entries);
+    });
+  }
+
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.delivery.readers.closeAll();
+    this.appends.close();
+    this.barriers.close();
+    this.#changes.close();
+  }
+
+  #receive(from: MemberId, message: GroupMessage): void {
+    switch (message.type) {
+      case "raft":
+        this.step({ type: "receive", from, message: message.message });
+        return;
+      case "forward":
+        this.#forwards.onForward(from, message);
+        return;
+      case "forwardReply":
+        this.appends.onReply(from, message);
+        return;
+      case "barrier":
+        this.barriers.onBarrier(from, message);
+        return;
+      case "barrierReply":
+        this.barriers.onReply(message);
+        return;
+      case "checkpointed":
+        this.#trimming.onCheckpointed(from, message);
+        return;
+      case "join":
+        this.#keeper.onJoin(from);
+        return;
+      default:
+        unreachable(message);
+    }
+  }
+
+  #carryOut(effect: RaftEffect): void {
+    switch (effect.type) {
+      case "persist":
+        this.#persist(effect);
+        return;
+      case "send":
+        this.#send(effect.envelope);
+        return;
+      case "commit":
+        this.delivery.advance(effect.upTo);
+        return;
+      case "proposed":
+      case "barrierReady":
+      case "reply": {
+        const onAnswer = this.#answers.get(effect.request);
+        invariant(onAnswer !== undefined, `an answer to request ${effect.request}, which nobody waits for`);
+        this.#answers.delete(effect.request);
+        onAnswer(effect);
+        return;
+      }
+      case "needSnapshot":
+        for (const handler of this.#onSnapshotNeeded) handler(effect.from, effect.atLeast);
+        return;
+      case "role":
+        this.#leadership = { role: effect.role, term: effect.term, leader: effect.leader };
+        return;
+      case "configuration":
+        return;
+      default:
+        unreachable(effect);
+    }
+  }
+
+  #persist(effect: PersistEffect): void {
+    if (effect.restart !== undefined) {
+      this.#sizes.restart(effect.restart.index);
+      this.delivery.begins(effect.restart.index);
+    }
+    if (effect.trim !== undefined) {
+      this.#sizes.trim(effect.trim.index);
+      this.delivery.begins(effect.trim.index);
+    }
+    if (effect.truncateFrom !== undefined) this.#sizes.truncateFrom(effect.truncateFrom);
+    this.#sizes.append(effect.append);
+    if (this.mutation === "send-after-ignored") for (const envelope of effect.sendAfter) this.#send(envelope);
+    this.#persister.add(effect);
+  }
+
+  #durable(token: number, sendAfter: readonly Envelope<RaftMessage>[]): void {
+    if (this.mutation !== "send-after-ignored") for (const envelope of sendAfter) this.#send(envelope);
+    this.run(() => this.step({ type: "persisted", token }));
+  }
+
+  #send({ to, message }: Envelope<RaftMessage>): void {
+    this.hub.send(to, { type: "raft", group: this.group, message });
+  }
+
+  #fail(error: unknown): void {
+    if (!this.#isOpen) return;
+    this.#onFatal(error);
+    this.close();
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * Who belongs to a group, as far as no operator has to say it: a member that is in no configuration asks to be let in;
+ * the leader lets it in as a learner, in place of the member that its node was before it lost its disk, and makes learners
+ * that have caught up voters. One change at a time; what is refused is tried again later.
+ */
+import { isJoint, type MemberId, membersOf, nodeOf } from "@quipu/consensus";
+import type { GroupHost } from "./group-host.ts";
+
+export type ChangeMembers = (voters: readonly MemberId[], learners: readonly MemberId[]) => Promise<void>;
+
+export class MembershipKeeper {
+  readonly #host: GroupHost;
+  readonly #change: ChangeMembers;
+  /** A change of this keeper is under way. */
+  #changing = false;
+
+  constructor(host: GroupHost, change: ChangeMembers) {
+    this.#host = host;
+    this.#change = change;
+  }
+
+  tick(): void {
+    const { settings, nowTicks, hub, group } = this.#host;
+    if (nowTicks % settings.membershipTicks !== 0) return;
+    const { configuration, role } = this.#host.inspect();
+    // A member that was taken out knows a configuration, and stays out.
+    if (membersOf(configuration).length === 0) for (const peer of hub.peers()) hub.send(peer, { type: "join", group });
+    if (role === "leader" && settings.promoteLearners) this.#promote();
+  }
+
+  /** Inside of a job. */
+  onJoin(from: MemberId): void {
+    if (!this.#mayChange()) return;
+    const { configuration } = this.#host.inspect();
+    // A very late message of a member that was replaced since: nobody is there who could be let in.
+    if (membersOf(configuration).includes(from) || !this.#host.hub.peers().includes(from)) return;
+    const isOld = (member: MemberId): boolean => nodeOf(member) === nodeOf(from);
+    if (!membersOf(configuration).some(isOld) && !this.#host.settings.admitNewNodes) return;
+    const voters = configuration.voters.filter((member) => !isOld(member));
+    // The last voter cannot be replaced by one that has nothing.
+    if (voters.length === 0) return;
+    this.#begin(voters, [...configuration.learners.filter((member) => !isOld(member)), from]);
+  }
+
+  /** The first learner that has caught up becomes a voter. */
+  #promote(): void {
+    if (!this.#mayChange()) return;
+    const { configuration, progress, committed } = this.#host.inspect();
+    const { voters, learners } = configuration;
+    const { votersMax, promoteLagMax } = this.#host.settings;
+    if (voters.length >= votersMax) return;
+    const ready = progress.find(
+      ({ member, state, active, match }) =>
+        learners.includes(member) && state === "replicate" && active && committed - match <= promoteLagMax,
+    );
+    if (ready === undefined) return;
+    this.#begin(
+      [...voters, ready.member],
+      learners.filter((member) => member !== ready.member),
+    );
+  }
+
+  #mayChange(): boolean {
+    const { role, configuration, configurationIndex, committed } = this.#host.inspect();
+    return !this.#changing && role === "leader" && !isJoint(configuration) && configurationIndex <= committed;
+  }
+
+  #begin(voters: readonly MemberId[], learners: readonly MemberId[]): void {
+    this.#changing = true;
+    const ended = (): void => {
+      this.#changing = false;
+    };
+    // Whether it came through shows in the configuration.
+    this.#change(voters, learners).then(ended, ended);
+  }
+}

@@ -1,0 +1,70 @@
+/** A raft group as a loglet. Positions are Raft's indexes; no-ops, configurations and the seal are holes. */
+import { logIndex, type MemberId } from "@quipu/consensus";
+import { invariant, lsn, type Lsn, QuipuError } from "@quipu/core";
+import { decodeLogStart, encodeLogStart } from "@quipu/protocol";
+import type { Appended, LogDelivery, Loglet, LogReplication, Subscription, Tail } from "../../loglet.ts";
+import type { DrivenGroup } from "./group.ts";
+
+export class RaftLoglet implements Loglet {
+  readonly engine = "raft";
+  readonly replication: LogReplication;
+  readonly #group: DrivenGroup;
+
+  constructor(group: DrivenGroup) {
+    this.#group = group;
+    this.replication = replicationOf(group);
+  }
+
+  append(records: readonly Uint8Array[]): Promise<Appended> {
+    invariant(records.length > 0, "an append of no records");
+    return this.#group.isOpen ? this.#group.appends.append(records) : Promise.reject(closed());
+  }
+
+  tail(): Promise<Tail> {
+    return this.#group.isOpen ? this.#group.barriers.tail() : Promise.reject(closed());
+  }
+
+  read(from: Lsn, onDelivery: (delivery: LogDelivery) => void): Subscription {
+    return this.#group.delivery.readers.add(from, onDelivery);
+  }
+
+  /** Here it means: the state up to `upTo` is durable on this node. The group trims when a majority has said so. */
+  trim(upTo: Lsn): Promise<void> {
+    invariant(upTo < this.#group.delivery.tail, `trim to ${upTo}, but the tail is ${this.#group.delivery.tail}`);
+    this.#group.checkpointed(logIndex(upTo));
+    return Promise.resolve();
+  }
+
+  seal(): Promise<void> {
+    return this.#group.isOpen ? this.#group.appends.seal() : Promise.reject(closed());
+  }
+
+  close(): Promise<void> {
+    this.#group.close();
+    return Promise.resolve();
+  }
+}
+
+function replicationOf(group: DrivenGroup): LogReplication {
+  return {
+    startAt(position: Lsn): Uint8Array | undefined {
+      const start = group.core.startAt(logIndex(position));
+      return start === undefined ? undefined : encodeLogStart(start);
+    },
+    installed(bytes: Uint8Array): Promise<void> {
+      const start = decodeLogStart(bytes);
+      if (start === undefined) {
+        return Promise.reject(new QuipuError("LOG_CORRUPT", "where the log goes on does not decode"));
+      }
+      if (!group.isOpen) return Promise.reject(closed());
+      return new Promise((resolve) => group.stepDurably({ type: "installed", start }, resolve));
+    },
+    onSnapshotNeeded(handler: (source: number, atLeast: Lsn) => void): void {
+      group.onSnapshotNeeded((source: MemberId, atLeast) => handler(source, lsn(atLeast)));
+    },
+  };
+}
+
+function closed(): QuipuError {
+  return new QuipuError("SHUTTING_DOWN", "the log is closed");
+}

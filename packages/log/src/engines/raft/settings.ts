@@ -1,0 +1,124 @@
+/** Limits and intervals of the raft engine, each with its reason. Time is in ticks but for the tick itself. */
+import { defaultRaftSettings, type RaftSettings } from "@quipu/consensus";
+import { invariant } from "@quipu/core";
+
+export interface RaftEngineSettings {
+  /** The core's unit of time: its settings count elections and heartbeats in it. */
+  readonly tickMs: number;
+  /** A tick that comes later than this after the last one was no tick: the process did not run. */
+  readonly pauseMs: number;
+  /** Of one append: it is one Forward, one AppendEntries, one frame of the write-ahead log. */
+  readonly appendBytesMax: number;
+  /** Appends (and seals) of this member without an outcome. */
+  readonly appendsMax: number;
+  readonly appendsBytesMax: number;
+  /** An append that has no outcome by then gets one: unknown, or OVERLOADED if it never left. */
+  readonly appendDeadlineTicks: number;
+  /** Forwards of one stream without a reply. The leader remembers as many replies for each stream. */
+  readonly forwardWindow: number;
+  /** Forwards that nobody answered are sent again. */
+  readonly forwardRetryTicks: number;
+  /** Of one stream: what came to the leader before the ones below it. */
+  readonly forwardEarlyBytesMax: number;
+  /** Streams that a leader follows. One for each member and life of it. */
+  readonly forwardStreamsMax: number;
+  /** Callers of `tail()` that wait. */
+  readonly tailsMax: number;
+  readonly tailDeadlineTicks: number;
+  /** Barriers under way; who comes later waits for the next one. */
+  readonly barriersMax: number;
+  readonly barrierRetryTicks: number;
+  /** Barriers that a leader has under way for other members. */
+  readonly peerBarriersMax: number;
+  /** How much log a leader keeps for a member that is behind; beyond it, that member gets a snapshot (DESIGN §4.3). */
+  readonly followerPinBytesMax: number;
+  /** How often a member repeats to the others how far its snapshots reach. */
+  readonly checkpointRepeatTicks: number;
+  /** A write that the write-ahead log refused is tried again. */
+  readonly persistRetryTicks: number;
+  /** What waits for the write under way goes together into the next one, up to this. */
+  readonly persistBytesMax: number;
+  /** A log up to this size that keeps an old segment is written again in the newest one. */
+  readonly rewriteBytesMax: number;
+  /** Inputs that wait while effects are carried out; messages beyond are dropped, as a network may. */
+  readonly waitingInputsMax: number;
+  /** A reader that catches up is given this much at once. */
+  readonly readBytesMax: number;
+  /** How often a member outside asks to be let in, and the leader looks for learners to promote. */
+  readonly membershipTicks: number;
+  /** A learner that is behind by at most this many entries becomes a voter. */
+  readonly promoteLagMax: number;
+  /** Learners are not promoted beyond this many voters. */
+  readonly votersMax: number;
+  /** A member of a node that has none in the configuration becomes a learner when it asks. */
+  readonly admitNewNodes: boolean;
+  readonly promoteLearners: boolean;
+  /** A change of members that is not through by then ends as unknown. */
+  readonly changeDeadlineTicks: number;
+  readonly core: Partial<RaftSettings>;
+}
+
+const mebibyte = 1024 * 1024;
+
+export const raftEngineSettings: RaftEngineSettings = {
+  // With elections of ten ticks and more: 0.5 s and more, below which a collection of garbage looks like a death.
+  tickMs: 50,
+  // Ten ticks in vain are an election; half of that is no accident of the timer.
+  pauseMs: 250,
+  // Half of the write-ahead log's largest frame, so that two fit, and a third of the largest peer frame.
+  appendBytesMax: 4 * mebibyte,
+  // A replica has some 64 records under way, and several shards may share a member.
+  appendsMax: 4096,
+  // A second of a fast network.
+  appendsBytesMax: 64 * mebibyte,
+  // 10 s: several elections one after another.
+  appendDeadlineTicks: 200,
+  // A round trip of 1 ms at 64,000 appends in a second.
+  forwardWindow: 64,
+  // 0.2 s: far above a round trip, far below an election.
+  forwardRetryTicks: 4,
+  // Two appends of the largest size.
+  forwardEarlyBytesMax: 8 * mebibyte,
+  // Seven voters, as many learners, and some lives of each.
+  forwardStreamsMax: 64,
+  // One for each connection that waits for a read.
+  tailsMax: 16_384,
+  // 10 s, as for appends.
+  tailDeadlineTicks: 200,
+  // More would serve nobody sooner: a round trip divided by four is the longest wait for the next.
+  barriersMax: 4,
+  barrierRetryTicks: 4,
+  // Four for each of many members.
+  peerBarriersMax: 256,
+  // Half of what the core keeps in memory: the other half is for what comes between two checkpoints.
+  followerPinBytesMax: 128 * mebibyte,
+  // 1 s.
+  checkpointRepeatTicks: 20,
+  persistRetryTicks: 2,
+  persistBytesMax: 4 * mebibyte,
+  // 10 ms of a disk, once per segment.
+  rewriteBytesMax: mebibyte,
+  waitingInputsMax: 4096,
+  readBytesMax: mebibyte,
+  // 1 s.
+  membershipTicks: 20,
+  // Less than what a group commits in a heartbeat.
+  promoteLagMax: 1024,
+  // More voters survive no more failures that come one by one, and cost each append.
+  votersMax: 7,
+  admitNewNodes: true,
+  promoteLearners: true,
+  // 20 s: a joint configuration needs two commits and may see elections between.
+  changeDeadlineTicks: 400,
+  core: {},
+};
+
+/** Settings that contradict each other are a bug of whoever made them. */
+export function checkedSettings(given: Partial<RaftEngineSettings> | undefined): RaftEngineSettings {
+  const settings = { ...raftEngineSettings, ...given };
+  const { followerPinBytesMax, appendBytesMax, appendsBytesMax } = settings;
+  const { retainedBytesMax } = { ...defaultRaftSettings, ...settings.core };
+  invariant(followerPinBytesMax < retainedBytesMax, `followers pin ${followerPinBytesMax} of ${retainedBytesMax}`);
+  invariant(appendBytesMax <= appendsBytesMax, `an append of ${appendBytesMax} among ${appendsBytesMax}`);
+  return settings;
+}

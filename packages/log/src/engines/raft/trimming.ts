@@ -1,0 +1,94 @@
+/**
+ * When the log may begin later (DESIGN §4.2): every member says up to where its synced state snapshots reach; what a
+ * majority has said, and this member itself, is trimmed here. A leader keeps what members need that are behind but alive.
+ */
+import { type LogIndex, logIndex, type MemberId, quorumIndex } from "@quipu/consensus";
+import type { Checkpointed } from "@quipu/protocol";
+import type { Delivery } from "./delivery.ts";
+import type { GroupHost } from "./group-host.ts";
+import type { LogSizes } from "./log-sizes.ts";
+
+/** Members that said something: those in the configuration, some that left, some that are on their way. */
+const membersMax = 64;
+
+export class Trimming {
+  readonly #host: GroupHost;
+  readonly #delivery: Delivery;
+  readonly #sizes: LogSizes;
+  /** Of this member. */
+  #own: LogIndex = logIndex(0);
+  readonly #others: Map<MemberId, LogIndex> = new Map();
+  #trimmed: number;
+  #saidTicks = 0;
+
+  constructor(host: GroupHost, delivery: Delivery, sizes: LogSizes) {
+    this.#host = host;
+    this.#delivery = delivery;
+    this.#sizes = sizes;
+    this.#trimmed = delivery.first - 1;
+  }
+
+  /** State up to `upTo` stands in this node's synced snapshots. Inside of a job. */
+  checkpointed(upTo: LogIndex): void {
+    if (upTo <= this.#own) return;
+    this.#own = upTo;
+    this.#say();
+    this.#trim();
+  }
+
+  onCheckpointed(from: MemberId, { upTo }: Checkpointed): void {
+    const before = this.#others.get(from);
+    if (before === undefined && this.#others.size >= membersMax) this.#forgetOutsiders();
+    if (before === undefined && this.#others.size >= membersMax) return;
+    // Never lower: a disk that was lost comes back under another id.
+    if (upTo > (before ?? 0)) this.#others.set(from, upTo);
+    this.#trim();
+  }
+
+  /** Repeats what was said, to whoever was not there, and trims what followers needed until now. */
+  tick(): void {
+    if (this.#host.nowTicks - this.#saidTicks < this.#host.settings.checkpointRepeatTicks) return;
+    if (this.#own > 0) this.#say();
+    this.#trim();
+  }
+
+  #say(): void {
+    this.#saidTicks = this.#host.nowTicks;
+    const { hub, group } = this.#host;
+    for (const peer of hub.peers()) hub.send(peer, { type: "checkpointed", group, upTo: this.#own });
+  }
+
+  #trim(): void {
+    const upTo = Math.min(this.#agreed(), this.#delivery.delivered);
+    if (upTo <= this.#trimmed) return;
+    const kept = Math.min(upTo, this.#neededByFollowers());
+    if (kept <= this.#trimmed) return;
+    this.#trimmed = kept;
+    this.#host.step({ type: "trim", upTo: logIndex(kept) });
+  }
+
+  /** Up to here a majority could go on without the log. */
+  #agreed(): number {
+    if (this.#host.mutation === "trim-on-own-checkpoint-only") return this.#own;
+    const { configuration } = this.#host.inspect();
+    const said = (member: MemberId): number =>
+      member === this.#host.member ? this.#own : (this.#others.get(member) ?? 0);
+    return Math.min(this.#own, quorumIndex(configuration, said));
+  }
+
+  /** Up to here every member has the log that is alive, and so near that it need not have a snapshot instead. */
+  #neededByFollowers(): number {
+    if (this.#sizes.bytes > this.#host.settings.followerPinBytesMax) return Number.POSITIVE_INFINITY;
+    let needed = Number.POSITIVE_INFINITY;
+    for (const { active, match, state } of this.#host.inspect().progress) {
+      if (active && state !== "snapshot") needed = Math.min(needed, match);
+    }
+    return needed;
+  }
+
+  #forgetOutsiders(): void {
+    const { voters, outgoing, learners } = this.#host.inspect().configuration;
+    const inside = new Set([...voters, ...outgoing, ...learners]);
+    for (const member of this.#others.keys()) if (!inside.has(member)) this.#others.delete(member);
+  }
+}
