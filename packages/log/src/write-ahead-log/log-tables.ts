@@ -33,7 +33,6 @@ export class LogTables {
   append(group: number, first: number, last: number, segment: Segment, position: number): void {
     const state = this.ensure(group);
     invariant(first === state.nextIndex, `group ${group}: record ${first} where ${state.nextIndex} is next`);
-    invariant(last >= first, `group ${group}: records ${first} to ${last}`);
     state.nextIndex = last + 1;
     segment.index.note(group, first, last, position);
   }

@@ -6,8 +6,6 @@
  * before it, and what is written in its place begins a new one. Within the frame where a run begins overwritten
  * records of the same indexes may stand before the live ones; behind that frame never (record-collector.ts).
  */
-import { invariant } from "@quipu/core";
-
 /** One way-point per this many bytes of a run: a read scans at most that much in vain. */
 const wayPointEveryBytes = 64 * 1024;
 
@@ -25,7 +23,7 @@ export class SegmentIndex {
   /** Runs of each group, ascending both in indexes and in positions; never an empty list. */
   readonly #runs: Map<number, Run[]> = new Map();
 
-  /** The frame at `position` holds records `first` to `last` of `group`. */
+  /** The frame at `position` holds records `first` to `last` of `group`, which go on where its last live one ended. */
   note(group: number, first: number, last: number, position: number): void {
     const runs = this.#runs.get(group);
     const run = runs?.at(-1);
@@ -41,7 +39,6 @@ export class SegmentIndex {
       else runs.push(begun);
       return;
     }
-    invariant(first === run.lastIndex + 1, `group ${group}: record ${first} behind ${run.lastIndex}`);
     run.lastIndex = last;
     if (position - (run.wayPointPositions.at(-1) ?? 0) >= wayPointEveryBytes) {
       run.wayPointIndexes.push(first);

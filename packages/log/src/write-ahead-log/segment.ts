@@ -55,6 +55,11 @@ export async function readFully(file: DiskFile, into: Uint8Array, position: numb
 export async function ensureDirectory(disk: Disk, directory: string): Promise<void> {
   if (await disk.exists(directory)) return;
   await disk.makeDirectory(directory);
-  const slash = directory.lastIndexOf("/");
-  await disk.syncDirectory(slash > 0 ? directory.slice(0, slash) : slash === 0 ? "/" : ".");
+  await disk.syncDirectory(parentOf(directory));
+}
+
+/** The directory that holds `path`. */
+export function parentOf(path: string): string {
+  const slash = path.lastIndexOf("/");
+  return slash > 0 ? path.slice(0, slash) : slash === 0 ? "/" : ".";
 }

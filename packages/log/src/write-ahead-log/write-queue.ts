@@ -38,11 +38,11 @@ export class Refusal {
   readonly replacing: Set<number> = new Set();
 }
 
-/** Where a group will be once what is queued is durable. */
+/** Where a group will be once what is queued is durable. Kept when nothing is: a commit allocates little. */
 interface QueuedState {
   firstIndex: number;
   nextIndex: number;
-  /** Writes queued or under way; at 0 the durable state says the same. */
+  /** Writes queued or under way. At 0 the rest is void, and the durable state holds. */
   writes: number;
 }
 
@@ -76,17 +76,21 @@ export class WriteQueue {
 
   /** Of `group` once everything queued is durable. */
   nextIndex(group: number): number {
-    return this.#states.get(group)?.nextIndex ?? this.#tables.groups.get(group)?.nextIndex ?? 1;
+    const queued = this.#states.get(group);
+    if (queued !== undefined && queued.writes > 0) return queued.nextIndex;
+    return this.#tables.groups.get(group)?.nextIndex ?? 1;
   }
 
   /** As nextIndex. */
   firstIndex(group: number): number {
-    return this.#states.get(group)?.firstIndex ?? this.#tables.groups.get(group)?.firstIndex ?? 1;
+    const queued = this.#states.get(group);
+    if (queued !== undefined && queued.writes > 0) return queued.firstIndex;
+    return this.#tables.groups.get(group)?.firstIndex ?? 1;
   }
 
   /** True while a write of `group` is queued or under way. */
   has(group: number): boolean {
-    return this.#states.has(group);
+    return (this.#states.get(group)?.writes ?? 0) > 0;
   }
 
   get writes(): readonly QueuedWrite[] {
@@ -95,15 +99,11 @@ export class WriteQueue {
 
   /** Throws, and nothing has changed, where there is no room: OVERLOADED, VALUE_TOO_LARGE. */
   push(write: QueuedWrite): void {
-    const state = this.#states.get(write.group);
-    if (state === undefined) this.#checkGroups(write.group);
+    if (!this.#states.has(write.group)) this.#checkGroups(write.group);
     this.#checkRoom(write);
     addEntries(this.#frame, write, "all");
     this.#waiting.push(write);
-    const queued = state ?? { ...this.#durableState(write.group), writes: 0 };
-    if (state === undefined) this.#states.set(write.group, queued);
-    advance(queued, write);
-    queued.writes++;
+    this.#count(write);
   }
 
   /** Hands the frame and its writes over; `next`, an empty one, is filled from here on. */
@@ -117,10 +117,10 @@ export class WriteQueue {
 
   /** `write` is durable, and the tables know. */
   settled(write: QueuedWrite): void {
-    const state = this.#states.get(write.group);
-    invariant(state !== undefined && state.writes > 0, `group ${write.group} had nothing queued`);
-    state.writes--;
-    if (state.writes === 0) this.#states.delete(write.group);
+    const queued = this.#states.get(write.group);
+    invariant(queued !== undefined && queued.writes > 0, "a write is durable of a group that had nothing queued");
+    queued.writes--;
+    if (write.removes && queued.writes === 0) this.#states.delete(write.group);
   }
 
   /**
@@ -147,19 +147,31 @@ export class WriteQueue {
   forget(refusal: Refusal): void {
     for (const group of refusal.groups) this.#states.delete(group);
     for (const write of this.#waiting) {
-      if (!refusal.groups.has(write.group)) continue;
-      const queued = this.#states.get(write.group) ?? { ...this.#durableState(write.group), writes: 0 };
-      advance(queued, write);
-      queued.writes++;
+      if (refusal.groups.has(write.group)) this.#count(write);
+    }
+  }
+
+  /** Moves its group's queued state on. */
+  #count(write: QueuedWrite): void {
+    let queued = this.#states.get(write.group);
+    if (queued === undefined) {
+      queued = { firstIndex: 1, nextIndex: 1, writes: 0 };
       this.#states.set(write.group, queued);
     }
+    if (queued.writes === 0) {
+      const durable = this.#tables.groups.get(write.group);
+      queued.firstIndex = durable?.firstIndex ?? 1;
+      queued.nextIndex = durable?.nextIndex ?? 1;
+    }
+    queued.writes++;
+    advance(queued, write);
   }
 
   /** A trim or removal by itself, right whatever became of the writes before it. */
   #isIndependent(write: QueuedWrite, refusal: Refusal): boolean {
     if (write.hardState !== undefined || write.records.length > 0 || replaces(write)) return false;
     if (write.removes) return true;
-    const durableNext = this.#durableState(write.group).nextIndex;
+    const durableNext = this.#tables.groups.get(write.group)?.nextIndex ?? 1;
     return !refusal.replacing.has(write.group) && (write.firstNeeded ?? 0) <= durableNext;
   }
 
@@ -172,17 +184,12 @@ export class WriteQueue {
     return writes;
   }
 
-  #durableState(group: number): Pick<QueuedState, "firstIndex" | "nextIndex"> {
-    const durable = this.#tables.groups.get(group);
-    return { firstIndex: durable?.firstIndex ?? 1, nextIndex: durable?.nextIndex ?? 1 };
-  }
-
   /** Every group has its lines in every head. */
   #checkGroups(group: number): void {
     const { groups } = this.#tables;
     if (groups.has(group)) return;
     let count = groups.size + 1;
-    for (const queued of this.#states.keys()) if (!groups.has(queued)) count++;
+    for (const [other, { writes }] of this.#states) if (writes > 0 && !groups.has(other)) count++;
     invariant(count <= this.#limits.groupsMax, `more than ${this.#limits.groupsMax} groups`);
   }
 
