@@ -19,6 +19,8 @@ export type { SwarmConfiguration } from "./swarm.ts";
 export { Trace } from "./trace.ts";
 export { type MutationCase, mutationCases, type MutationResult, mutationTable, runMutation } from "./mutations.ts";
 export { parseStoredSeeds, type StoredSeed } from "./stored-seeds.ts";
+export { checkAddAndGet, type CounterCheckOptions } from "./linearizability/add-and-get.ts";
+export { checkBlindAdds } from "./linearizability/blind-adds.ts";
 export {
   beginningOf,
   type CompareAndSet,

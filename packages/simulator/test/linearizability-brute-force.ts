@@ -74,6 +74,8 @@ export interface Drawing {
   /** Whether an answered operation is told its result. */
   readonly isTold: (random: Random, one: HistoryOperation) => boolean;
   readonly unknownPercent: number;
+  /** How far an interval may reach to either side of its point; by default up to the whole history. */
+  readonly reachMax?: number;
 }
 
 /** An operation that asks, before it has times. */
@@ -93,7 +95,7 @@ export function asked(call: Pick<HistoryOperation, "kind"> & { argument?: unknow
 export function drawTrue(random: Random, drawing: Drawing): readonly HistoryOperation[] {
   const count = 2 + random.below(drawing.operationsMax - 1);
   const horizon = 3 * count;
-  const reach = 1 + random.below(horizon);
+  const reach = 1 + random.below(drawing.reachMax ?? horizon);
   const points = Array.from({ length: count }, () => random.below(horizon)).toSorted((a, b) => a - b);
   let value = drawing.judge.initial;
   let lastChange = 0;
@@ -116,10 +118,11 @@ export function drawTrue(random: Random, drawing: Drawing): readonly HistoryOper
     .toSorted((a, b) => a.invokedAt - b.invokedAt);
 }
 
-/** A third is true, the rest are spoiled in up to five places. */
+/** A third is true, the rest are spoiled in up to five places, or in so many that little is left of the truth. */
 export function draw(random: Random, drawing: Drawing): readonly HistoryOperation[] {
   let history = drawTrue(random, drawing);
-  for (let left = random.chance(1, 3) ? 0 : 1 + random.below(5); left > 0; left--) history = spoil(random, history);
+  const places = random.chance(1, 3) ? 0 : 1 + random.below(random.chance(1, 6) ? 3 * history.length : 5);
+  for (let left = places; left > 0; left--) history = spoil(random, history);
   return history;
 }
 
