@@ -12,6 +12,7 @@ import { type Clock, type KeyValueBatch, type KeyValueStore, type Lsn, QuipuErro
 import type { CounterMachine, FrozenChanges } from "@quipu/counters";
 import type { VirtualLog } from "@quipu/log";
 import type { CheckpointerMutation } from "./mutation.ts";
+import { stateRange } from "./state-store.ts";
 
 export interface CheckpointerOptions {
   readonly store: KeyValueStore;
@@ -49,6 +50,15 @@ export const defaultCheckpointSettings: CheckpointSettings = {
   hurriedSliceMs: 6,
   pauseMs: 2,
 };
+
+/** What the state store holds: the state at one position. */
+export interface StoredState {
+  readonly position: Lsn;
+  /** Of the machine at that position. */
+  readonly stateHash: string;
+  /** Everything in the store as of then, in key order; later checkpoints are not seen. To be read, or to be returned. */
+  readonly pages: AsyncIterableIterator<readonly (readonly [Uint8Array, Uint8Array])[]>;
+}
 
 /** Entries put between two looks at the clock: about a tenth of a millisecond. */
 const entriesPerLook = 64;
@@ -118,6 +128,27 @@ export class Checkpointer {
     await this.#run();
   }
 
+  /**
+   * A checkpoint of the state as of now, opened for reading: how snapshots are made without a second copy of the state,
+   * and without holding up the machine.
+   */
+  async openState(): Promise<StoredState> {
+    // In slices: the hash of what was loaded at start would be a pause.
+    for (; this.#machine.hasHashBacklog; await this.#pause()) this.#machine.hashBacklog(backlogEntriesPerLook);
+    while (this.#running !== undefined) await this.#running;
+    return await this.#exclusively(async () => {
+      const stateHash =
+        this.#machine.appliedLsn === this.#checkpointedUpTo
+          ? this.#machine.stateHash()
+          : await this.#writeChanges(() => this.#machine.stateHash());
+      const pages = this.#store.entries(...stateRange)[Symbol.asyncIterator]();
+      // The store's view is taken with the first call, before another checkpoint can begin.
+      const first = pages.next();
+      first.catch(() => undefined); // Seen by whoever reads.
+      return { position: this.#checkpointedUpTo, stateHash, pages: withFirst(first, pages) };
+    });
+  }
+
   /** Waits for a checkpoint under way; begins none. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -142,27 +173,33 @@ export class Checkpointer {
   }
 
   #run(): Promise<void> {
-    const run = this.#write().finally(() => {
+    return this.#exclusively(() => this.#write());
+  }
+
+  #exclusively<Result>(action: () => Promise<Result>): Promise<Result> {
+    const run = action().finally(() => {
       this.#running = undefined;
       this.#lastMs = this.#clock.monotonicMs();
     });
-    this.#running = run.catch(() => undefined);
+    this.#running = run.then(nothing, nothing);
     return run;
   }
 
   async #write(): Promise<void> {
-    if (this.#machine.appliedLsn !== this.#checkpointedUpTo) await this.#writeChanges();
+    if (this.#machine.appliedLsn !== this.#checkpointedUpTo) await this.#writeChanges(nothing);
     if (this.#trimmedUpTo === this.#checkpointedUpTo) return;
     const position = this.#checkpointedUpTo;
     await this.#log.trim(position);
     this.#trimmedUpTo = position;
   }
 
-  async #writeChanges(): Promise<void> {
+  /** `look` is called with the machine exactly as it is written, and its result returned. */
+  async #writeChanges<Result>(look: () => Result): Promise<Result> {
     if (this.#storeFailed) await this.#store.reopen?.();
     this.#storeFailed = false;
     const batch = this.#mutation === "position-not-atomic-with-state" ? this.#tornBatch() : this.#store.batch();
     const frozen = this.#machine.freezeChanges();
+    const seen = look();
     let written = false;
     try {
       await this.#fill(frozen, batch);
@@ -177,6 +214,7 @@ export class Checkpointer {
     }
     this.#checkpointedUpTo = frozen.position;
     this.#checkpoints += 1;
+    return seen;
   }
 
   /** Tests only: a batch whose position and record ids become durable before the entries that they stand for. */
@@ -224,4 +262,28 @@ export class Checkpointer {
       else this.#clock.setTimer(this.#settings.pauseMs, resolve);
     });
   }
+}
+
+function nothing(): void {
+  // The state is not looked at; a failure is seen by whoever asked for the checkpoint.
+}
+
+type Page = readonly (readonly [Uint8Array, Uint8Array])[];
+
+function withFirst(first: Promise<IteratorResult<Page>>, rest: AsyncIterator<Page>): AsyncIterableIterator<Page> {
+  let pending: Promise<IteratorResult<Page>> | undefined = first;
+  return {
+    next: () => {
+      const page = pending ?? rest.next();
+      pending = undefined;
+      return page;
+    },
+    return: async () => {
+      await rest.return?.();
+      return { done: true, value: undefined };
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
 }

@@ -1,14 +1,21 @@
-/** Replica: batches commands into records, appends, applies, answers; checkpoints. */
+/** Replica: batches commands into records, appends, applies, answers; checkpoints. On a cell also: snapshots, shards. */
 export type { Caller, ReplicaDoor } from "./caller.ts";
 export {
   Checkpointer,
   type CheckpointerOptions,
   type CheckpointSettings,
   defaultCheckpointSettings,
+  type StoredState,
 } from "./checkpointer.ts";
 export { defaultReplicaLimits, type ReplicaLimits } from "./limits.ts";
 export { LogClock } from "./log-clock.ts";
-export type { CheckpointerMutation, ReplicaMutation } from "./mutation.ts";
+export type { CellMutation, CheckpointerMutation, ReplicaMutation, ShardMutation } from "./mutation.ts";
 export { Replica, type ReplicaOptions } from "./replica.ts";
+export { Shard, type ShardOptions, type ShardPhase, type ShardStatus } from "./shard.ts";
+export { isSameSnapshot, SnapshotBuilder, SnapshotBytes, SnapshotReader } from "./snapshot/format.ts";
+export { type FetchedSnapshot, SnapshotFetcher } from "./snapshot/fetcher.ts";
+export { installSnapshot, loadSnapshot, repairLogStart } from "./snapshot/install.ts";
+export { defaultSnapshotSettings, type SnapshotLink, type SnapshotSettings } from "./snapshot/settings.ts";
+export { type OfferedSnapshot, SnapshotSource } from "./snapshot/source.ts";
 export { loadMachine } from "./state-store.ts";
 export type { WriterIdentity } from "./submitter.ts";

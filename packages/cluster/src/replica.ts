@@ -103,7 +103,7 @@ export class Replica implements ReplicaDoor {
     const tail = (): Promise<{ readonly tail: Lsn }> =>
       mutation === "read-ignores-tail" ? Promise.resolve({ tail: lsn(0) }) : log.tail();
     this.#reads = new ReadQueue(options.machine, clock, tail, this.#limits.requestDeadlineMs);
-    this.#nextPosition = options.machine.appliedLsn + 1;
+    this.#nextPosition = options.machine.appliedLsn + (mutation === "snapshot-position-off-by-one" ? 2 : 1);
     this.#ticker = new Ticker({
       clock,
       machine: options.machine,

@@ -1,0 +1,364 @@
+/**
+ * One shard on one node: machine, replica and checkpointer, in lives. A life ends when this node turns out to lack a part
+ * of the log: then the state is fetched from another node and put in place, and a new replica starts above it.
+ *
+ *   load the store → tell the log what a crash left undone → replica: replay, announce → checkpoints → serving
+ *        ▲                                                                                              │
+ *        └── install: store, then log ◄── fetch a snapshot ◄── replica and checkpointer stopped ◄────────┘
+ */
+import type { MemberId } from "@quipu/consensus";
+import { type Clock, type KeyValueStore, type Lsn, lsn, QuipuError, type Random } from "@quipu/core";
+import { CounterMachine, type MachineOptions } from "@quipu/counters";
+import type { LogReplication, VirtualLog } from "@quipu/log";
+import type { ReplicaDoor } from "./caller.ts";
+import { Checkpointer, type CheckpointSettings } from "./checkpointer.ts";
+import type { ReplicaLimits } from "./limits.ts";
+import type { CheckpointerMutation, ReplicaMutation, ShardMutation } from "./mutation.ts";
+import { Replica } from "./replica.ts";
+import { ShardDoor } from "./shard-door.ts";
+import { type FetchedSnapshot, SnapshotFetcher, type SnapshotFetcherStatistics } from "./snapshot/fetcher.ts";
+import { installSnapshot, loadSnapshot, repairLogStart } from "./snapshot/install.ts";
+import { makeSnapshot } from "./snapshot/make.ts";
+import { defaultSnapshotSettings, type SnapshotLink, type SnapshotSettings } from "./snapshot/settings.ts";
+import { type OfferedSnapshot, SnapshotSource } from "./snapshot/source.ts";
+import { loadMachine } from "./state-store.ts";
+import type { WriterIdentity } from "./submitter.ts";
+
+export interface ShardOptions {
+  readonly shard: number;
+  readonly log: VirtualLog;
+  readonly store: KeyValueStore;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly link: SnapshotLink;
+  /** Who the next replica is to the log: raised and durable before it resolves. */
+  readonly nextIdentity: () => Promise<WriterIdentity>;
+  readonly machine?: MachineOptions;
+  readonly replica?: Partial<ReplicaLimits>;
+  readonly checkpoints?: Partial<CheckpointSettings>;
+  readonly snapshots?: Partial<SnapshotSettings>;
+  /** In each life: the state is loaded and the log replayed, before anybody is served. */
+  readonly recovered?: (shard: Shard) => void;
+  /** A broken invariant or a failed disk: the owner ends the process. The shard has already stopped. */
+  readonly onFatal: (error: unknown) => void;
+  /** Tests only. */
+  readonly mutation?: ShardMutation;
+  readonly replicaMutation?: ReplicaMutation;
+  readonly checkpointerMutation?: CheckpointerMutation;
+}
+
+export type ShardPhase = "loading" | "replaying" | "serving" | "fetching" | "stopped";
+
+export interface ShardStatus {
+  readonly phase: ShardPhase;
+  readonly appliedLsn: Lsn;
+  readonly identity: WriterIdentity | undefined;
+  /** Replicas started so far. */
+  readonly lives: number;
+  readonly snapshotsInstalled: number;
+  /** Fetched, but they did not decode, or their state did not hash to what they say. */
+  readonly snapshotsRejected: number;
+  /** State stores of our own that did not decode. */
+  readonly storesRejected: number;
+  readonly fetching: SnapshotFetcherStatistics;
+  readonly snapshotsMade: number;
+  readonly chunksSent: number;
+}
+
+/** Wait after a full disk, or a snapshot that was no good. */
+const retryMs = 500;
+
+/** An orderly stop waits this long for what is under way: without a quorum it would wait for ever. */
+const drainMsMax = 5_000;
+
+export class Shard {
+  readonly door: ReplicaDoor;
+  readonly #door: ShardDoor;
+  readonly #options: ShardOptions;
+  readonly #settings: SnapshotSettings;
+  readonly #fetcher: SnapshotFetcher;
+  readonly #source: SnapshotSource;
+  #phase: ShardPhase = "loading";
+  #machine: CounterMachine;
+  #replica: Replica | undefined;
+  #checkpointer: Checkpointer | undefined;
+  #identity: WriterIdentity | undefined;
+  /** Set while this node lacks a part of the log: whom to ask, and for what. */
+  #wanted: { readonly source: MemberId; readonly atLeast: number } | undefined;
+  /** The machine of a snapshot just installed: what is in the store. */
+  #installed: CounterMachine | undefined;
+  #lives = 0;
+  #snapshotsInstalled = 0;
+  #snapshotsRejected = 0;
+  #storesRejected = 0;
+  #isStopped = false;
+  /** Ends the life of a serving replica. */
+  #endLife: (() => void) | undefined;
+  #running: Promise<void> | undefined;
+
+  constructor(options: ShardOptions) {
+    this.#options = options;
+    const { shard, link, clock, random } = options;
+    this.#settings = { ...defaultSnapshotSettings, ...options.snapshots };
+    this.#machine = this.#newMachine();
+    this.#door = new ShardDoor(
+      () => this.#machine,
+      () => this.#machine.appliedLsn,
+      () => (this.#isStopped ? stopping() : notYet()),
+    );
+    this.door = this.#door;
+    const common = { shard, link, clock, settings: this.#settings };
+    const isUnchecked = options.mutation === "snapshot-chunk-unchecked";
+    this.#fetcher = new SnapshotFetcher({ ...common, random, isUnchecked });
+    this.#source = new SnapshotSource({
+      ...common,
+      make: (atLeast) => this.#makeSnapshot(atLeast),
+      isUseful: (position) => this.#replication?.startAt(lsn(position)) !== undefined,
+    });
+    link.handle("snapshotRequest", (from, message) => this.#source.onRequest(from, message));
+    link.handle("snapshotChunk", (from, message) => this.#fetcher.onChunk(from, message));
+    link.handle("snapshotRefused", (from, message) => this.#fetcher.onRefused(from, message));
+  }
+
+  get machine(): CounterMachine {
+    return this.#machine;
+  }
+
+  get isServing(): boolean {
+    return this.#phase === "serving";
+  }
+
+  get status(): ShardStatus {
+    return {
+      phase: this.#phase,
+      appliedLsn: this.#machine.appliedLsn,
+      identity: this.#identity,
+      lives: this.#lives,
+      snapshotsInstalled: this.#snapshotsInstalled,
+      snapshotsRejected: this.#snapshotsRejected,
+      storesRejected: this.#storesRejected,
+      fetching: this.#fetcher.statistics,
+      snapshotsMade: this.#source.statistics.made,
+      chunksSent: this.#source.statistics.chunksSent,
+    };
+  }
+
+  /** Resolves when the shard serves for the first time; rejects where it is stopped before, or cannot. */
+  start(): Promise<void> {
+    this.#replication?.onSnapshotNeeded((source, atLeast) => this.#lacks(source as MemberId, atLeast));
+    return new Promise((resolve, reject) => {
+      this.#running = this.#run(resolve).then(
+        () => reject(stopping()),
+        (error: unknown) => {
+          this.#fail(error);
+          reject(error as Error);
+        },
+      );
+    });
+  }
+
+  /** Answers what is under way, as far as that can be had, writes a last checkpoint, stops. */
+  async stop(): Promise<void> {
+    if (this.isServing && this.#replica !== undefined) {
+      const { clock } = this.#options;
+      const patience = new Promise<void>((resolve) => void clock.setTimer(drainMsMax, resolve));
+      await Promise.race([this.#replica.drain(), patience]);
+      // A full disk takes no checkpoint; the next start replays the log instead.
+      await this.#checkpointer?.checkpoint().catch(() => undefined);
+    }
+    this.#isStopped = true;
+    this.#source.close();
+    this.#fetcher.cancel(stopping());
+    this.#replica?.close();
+    this.#endLife?.();
+    await this.#running;
+    this.#phase = "stopped";
+  }
+
+  /** A checkpoint out of turn; does nothing while no replica serves. */
+  async checkpoint(): Promise<void> {
+    await this.#checkpointer?.checkpoint();
+  }
+
+  get #replication(): LogReplication | undefined {
+    return this.#options.log.replication?.();
+  }
+
+  // Lives
+
+  async #run(serving: () => void): Promise<void> {
+    while (!this.#isStopped) {
+      await this.#live(serving);
+      if (this.#wanted !== undefined && !this.#isStopped) await this.#catchUp();
+    }
+  }
+
+  /** From the store to the end of a replica. Returns where it was stopped or lacks a part of the log. */
+  async #live(serving: () => void): Promise<void> {
+    const { store, recovered, nextIdentity, log, clock, checkpoints, checkpointerMutation } = this.#options;
+    this.#phase = "loading";
+    const installed = this.#installed;
+    this.#installed = undefined;
+    if (installed === undefined) await this.#load();
+    else this.#machine = installed;
+    const identity = await nextIdentity();
+    if (this.#wanted !== undefined || this.#isStopped) return;
+    this.#identity = identity;
+    this.#lives += 1;
+    this.#phase = "replaying";
+    const replica = this.#newReplica(identity, installed !== undefined);
+    this.#replica = replica;
+    const isOver = (): boolean => this.#wanted !== undefined || this.#isStopped;
+    await replica.start().catch((error: unknown) => {
+      if (!isOver()) throw error;
+    });
+    if (isOver()) return;
+    recovered?.(this);
+    const checkpointer = new Checkpointer({
+      store,
+      machine: this.#machine,
+      log,
+      clock,
+      onFatal: (error) => this.#fail(error),
+      ...(checkpoints === undefined ? {} : { settings: checkpoints }),
+      ...(checkpointerMutation === undefined ? {} : { mutation: checkpointerMutation }),
+    });
+    this.#checkpointer = checkpointer;
+    checkpointer.start();
+    this.#door.target = replica;
+    this.#phase = "serving";
+    serving();
+    await new Promise<void>((resolve) => {
+      this.#endLife = resolve;
+    });
+    this.#endLife = undefined;
+    this.#checkpointer = undefined;
+    await checkpointer.stop();
+  }
+
+  /** A state store that does not decode is replaced from another node, where there is one: nothing else was lost. */
+  async #load(): Promise<void> {
+    const { store } = this.#options;
+    const machine = this.#newMachine();
+    try {
+      await loadMachine(store, machine);
+      await repairLogStart(store, this.#replication);
+      this.#machine = machine;
+    } catch (error) {
+      const isDamaged = error instanceof QuipuError && error.code === "STORE_CORRUPT";
+      if (!isDamaged || this.#replication === undefined) throw error;
+      this.#storesRejected += 1;
+      this.#machine = this.#newMachine();
+      this.#lacks(undefined, 0);
+    }
+  }
+
+  #newMachine(): CounterMachine {
+    return new CounterMachine({ seed: this.#options.random.uint32(), ...this.#options.machine });
+  }
+
+  #newReplica(identity: WriterIdentity, isAboveSnapshot: boolean): Replica {
+    const { log, clock, random, replica: limits, replicaMutation } = this.#options;
+    const offByOne: ReplicaMutation = "snapshot-position-off-by-one";
+    const mutation = this.#options.mutation === offByOne && isAboveSnapshot ? offByOne : replicaMutation;
+    return new Replica({
+      log,
+      machine: this.#machine,
+      clock,
+      identity,
+      seed: random.uint32(),
+      isShared: this.#replication !== undefined,
+      onFatal: (error) => this.#fail(error),
+      ...(this.#replication === undefined ? {} : { onGap: (upTo) => this.#lacks(undefined, upTo) }),
+      ...(limits === undefined ? {} : { limits }),
+      ...(mutation === undefined ? {} : { mutation }),
+    });
+  }
+
+  /** What stands in memory is no longer to be trusted: nothing of it is served, or written, from here on. */
+  #fail(error: unknown): void {
+    if (this.#phase === "stopped") return;
+    this.#phase = "stopped";
+    this.#isStopped = true;
+    this.#source.close();
+    this.#fetcher.cancel(stopping());
+    this.#replica?.close();
+    this.#endLife?.();
+    this.#options.onFatal(error);
+  }
+
+  // Snapshots
+
+  /** The log cannot give us what comes above our state. `source` undefined: the replica's own reader found out. */
+  #lacks(source: MemberId | undefined, atLeast: number): void {
+    if (this.#isStopped || this.#wanted !== undefined) return;
+    const { appliedLsn } = this.#machine;
+    // Said of an earlier state of things: the log goes on above ours.
+    if (source !== undefined && appliedLsn >= atLeast && this.#replication?.startAt(appliedLsn) !== undefined) return;
+    const { link } = this.#options;
+    this.#wanted = { source: source ?? link.peers()[0] ?? link.member, atLeast };
+    this.#replica?.close(notYet());
+    this.#endLife?.();
+  }
+
+  /** Until a snapshot is in place, or the shard is stopped. */
+  async #catchUp(): Promise<void> {
+    this.#phase = "fetching";
+    for (let wanted = this.#wanted; wanted !== undefined && !this.#isStopped; wanted = this.#wanted) {
+      // Never back: what this node has said that it has, it has.
+      const atLeast = Math.max(wanted.atLeast, this.#machine.appliedLsn);
+      try {
+        await this.#install(await this.#fetcher.fetch(wanted.source, atLeast));
+        this.#wanted = undefined;
+      } catch (error) {
+        if (this.#isStopped) return;
+        if (!(error instanceof QuipuError)) throw error;
+        if (error.code === "STORE_CORRUPT" || error.code === "LOG_CORRUPT") this.#snapshotsRejected += 1;
+        else if (error.code === "DISK_FULL") await this.#options.store.reopen?.().catch(() => undefined);
+        else throw error;
+        await new Promise<void>((resolve) => void this.#options.clock.setTimer(retryMs, resolve));
+      }
+    }
+  }
+
+  async #install(fetched: FetchedSnapshot): Promise<void> {
+    const { store, clock, mutation } = this.#options;
+    const replication = this.#replication;
+    if (replication === undefined) throw new QuipuError("LOG_CORRUPT", "a log on one node has no place for a snapshot");
+    const options = {
+      store,
+      replication,
+      clock,
+      settings: this.#settings,
+      ...(mutation === undefined ? {} : { mutation }),
+    };
+    const machine = this.#newMachine();
+    await loadSnapshot(fetched, machine, options);
+    if (this.#isStopped) return;
+    await installSnapshot(fetched, options);
+    this.#snapshotsInstalled += 1;
+    this.#installed = machine;
+  }
+
+  async #makeSnapshot(atLeast: number): Promise<OfferedSnapshot | undefined> {
+    const checkpointer = this.#checkpointer;
+    const replication = this.#replication;
+    if (!this.isServing || checkpointer === undefined || replication === undefined) return undefined;
+    if (this.#machine.appliedLsn < atLeast) return undefined;
+    try {
+      return await makeSnapshot({ checkpointer, replication, settings: this.#settings });
+    } catch (error) {
+      // Too large, or a full disk: whoever asks turns to another node. What is fatal the checkpointer meets by itself.
+      if (!(error instanceof QuipuError)) this.#fail(error);
+      return undefined;
+    }
+  }
+}
+
+function stopping(): QuipuError {
+  return new QuipuError("SHUTTING_DOWN", "the server is stopping");
+}
+
+function notYet(): QuipuError {
+  return new QuipuError("OVERLOADED", "this node fetches the state from another and is not ready; retry later");
+}

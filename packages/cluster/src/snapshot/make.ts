@@ -1,0 +1,26 @@
+/** Makes a state snapshot out of the state store, page by page, so that neither machine nor event loop is held up. */
+import type { LogReplication } from "@quipu/log";
+import type { Checkpointer } from "../checkpointer.ts";
+import { SnapshotBuilder } from "./format.ts";
+import type { SnapshotSettings } from "./settings.ts";
+import type { OfferedSnapshot } from "./source.ts";
+
+export interface MakeSnapshotOptions {
+  readonly checkpointer: Pick<Checkpointer, "openState">;
+  readonly replication: Pick<LogReplication, "startAt">;
+  readonly settings: Pick<SnapshotSettings, "snapshotBytesMax">;
+}
+
+/** Undefined where the log does not go on above the present state, which is about to be replaced then. */
+export async function makeSnapshot(options: MakeSnapshotOptions): Promise<OfferedSnapshot | undefined> {
+  const { checkpointer, replication, settings } = options;
+  const { position, stateHash, pages } = await checkpointer.openState();
+  const logStart = replication.startAt(position);
+  if (logStart === undefined) {
+    await pages.return?.();
+    return undefined;
+  }
+  const builder = new SnapshotBuilder(position, stateHash, settings.snapshotBytesMax);
+  for await (const page of pages) for (const [key, value] of page) builder.add(key, value);
+  return { bytes: builder.finish(), logStart };
+}
