@@ -1,7 +1,7 @@
 /** Shared by the log's tests: a log on a simulated disk, with limits small enough to see segments change. */
 import { SeededRandom } from "@quipu/core";
 import { type CrashKeeps, SimulatedDisk } from "@quipu/simulator";
-import { type LogMutation, WriteAheadLog, type WriteAheadLogLimits } from "../src/mod.ts";
+import { WriteAheadLog, type WriteAheadLogLimits, type WriteAheadLogOptions } from "../src/mod.ts";
 
 /** Segments of 128 KiB, frames up to 64 KiB. */
 export const smallLimits: WriteAheadLogLimits = {
@@ -24,7 +24,7 @@ export interface OpenedLog {
 export async function openLog(
   disk: SimulatedDisk,
   limits: WriteAheadLogLimits = smallLimits,
-  mutation?: LogMutation,
+  more: Pick<WriteAheadLogOptions, "mutation" | "onSegmentBegun"> = {},
 ): Promise<OpenedLog> {
   const fatal: unknown[] = [];
   const wal = await WriteAheadLog.open({
@@ -34,7 +34,7 @@ export async function openLog(
     random: new SeededRandom(7),
     limits,
     onFatal: (error) => fatal.push(error),
-    ...(mutation !== undefined && { mutation }),
+    ...more,
   });
   return { wal, fatal };
 }

@@ -57,7 +57,7 @@ async function live(
   history: History,
   mutation: LogMutation | undefined,
 ): Promise<void> {
-  const { wal, fatal } = await openLog(disk, tinyLimits, mutation);
+  const { wal, fatal } = await openLog(disk, tinyLimits, mutation === undefined ? {} : { mutation });
   await check(wal, history);
   const push = (): Promise<void> => {
     const model = history.states.at(-1) ?? emptyModel;
@@ -104,7 +104,7 @@ async function lives(seed: number, mutation?: LogMutation): Promise<boolean> {
     await Promise.race([live(base, random, history, mutation), crashed]);
     disk = after ?? base.crash();
   }
-  const { wal } = await openLog(disk, tinyLimits, mutation);
+  const { wal } = await openLog(disk, tinyLimits, mutation === undefined ? {} : { mutation });
   await check(wal, history);
   await wal.close();
   return !disk.paths().includes("wal/wal-000000000001");
