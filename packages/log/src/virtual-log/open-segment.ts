@@ -1,6 +1,6 @@
 /** A segment of the chain with its loglet open: translates between the log's positions and the loglet's. */
 import { lsn, type Lsn } from "@quipu/core";
-import type { Appended, ChainSegment, LogDelivery, Loglet, Subscription, Tail } from "../loglet.ts";
+import type { Appended, ChainSegment, LogDelivery, Loglet, LogReplication, Subscription, Tail } from "../loglet.ts";
 
 export class OpenSegment {
   readonly loglet: Loglet;
@@ -63,6 +63,18 @@ export class OpenSegment {
   async trim(upTo: Lsn): Promise<void> {
     const last = Math.min(upTo, (this.end ?? Infinity) - 1);
     if (last >= this.base) await this.loglet.trim(lsn(last - this.#offset));
+  }
+
+  /** What the engine has, in positions of the log. */
+  replication(): LogReplication | undefined {
+    const inner = this.loglet.replication;
+    if (inner === undefined) return undefined;
+    return {
+      // Below the base stands the end of the segment before; a state from there says nothing of this one's beginning.
+      startAt: (position) => (position < this.base - 1 ? undefined : inner.startAt(lsn(position - this.#offset))),
+      installed: (start) => inner.installed(start),
+      onSnapshotNeeded: (handler) => inner.onSnapshotNeeded((source, atLeast) => handler(source, this.#toLog(atLeast))),
+    };
   }
 
   #toLog(position: Lsn): Lsn {

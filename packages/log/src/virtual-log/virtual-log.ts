@@ -9,8 +9,10 @@ import { invariant, lsn, type Lsn, QuipuError } from "@quipu/core";
 import type {
   Appended,
   Chain,
+  ChainSegment,
   LogDelivery,
   LogletEngine,
+  LogReplication,
   MetadataStore,
   Subscription,
   Tail,
@@ -52,6 +54,7 @@ class ChainedLog implements VirtualLog {
   #chain: Chain;
   #segments: OpenSegment[] = [];
   readonly #readers: Set<ChainReader> = new Set();
+  readonly #onSnapshotNeeded: ((source: number, atLeast: Lsn) => void)[] = [];
   /** The change of the chain under way; appends wait behind it. */
   #changing: Promise<void> | undefined;
   /** Appends that wait for the change. */
@@ -109,6 +112,16 @@ class ChainedLog implements VirtualLog {
     if (this.#segments.some(({ end }) => end !== undefined && end <= first)) {
       await this.#change(() => this.#dropBefore(first));
     }
+  }
+
+  /** Of whatever segment is the last one when it is used. */
+  replication(): LogReplication | undefined {
+    if (this.#last().replication() === undefined) return undefined;
+    return {
+      startAt: (position) => this.#last().replication()?.startAt(position),
+      installed: async (start) => this.#last().replication()?.installed(start),
+      onSnapshotNeeded: (handler) => void this.#onSnapshotNeeded.push(handler),
+    };
   }
 
   chain(): Chain {
@@ -246,10 +259,7 @@ class ChainedLog implements VirtualLog {
     const known = new Map(this.#segments.map((segment) => [nameOf(segment), segment]));
     const segments: OpenSegment[] = [];
     for (const segment of chain.segments) {
-      const open =
-        known.get(nameOf(segment)) ??
-        new OpenSegment(segment, await this.#engine(segment.engine).open(segment.parameters));
-      segments.push(open);
+      segments.push(known.get(nameOf(segment)) ?? (await this.#open(segment)));
     }
     // What the old last segment refuses must be held before anything goes to the new one.
     const before = this.#segments.at(-1);
@@ -261,6 +271,15 @@ class ChainedLog implements VirtualLog {
     this.#chain = chain;
     this.#segments = segments;
     for (const reader of this.#readers) reader.follow();
+  }
+
+  async #open(segment: ChainSegment): Promise<OpenSegment> {
+    const open = new OpenSegment(segment, await this.#engine(segment.engine).open(segment.parameters));
+    open.replication()?.onSnapshotNeeded((source, atLeast) => {
+      // What an older segment lacks is in the state that the last one needs anyway.
+      if (open === this.#last()) for (const handler of this.#onSnapshotNeeded) handler(source, atLeast);
+    });
+    return open;
   }
 
   #engine(name: string): LogletEngine {

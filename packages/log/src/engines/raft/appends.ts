@@ -69,7 +69,9 @@ export class Appends {
       this.#forwarder.end("the leader changed");
       this.#forwarder = undefined;
     }
-    if (this.#waiting.length === 0 || this.#delivery.sealedAt !== undefined) return;
+    const { sealedAt } = this.#delivery;
+    if (sealedAt !== undefined) this.#endWaiting(sealedAt);
+    if (this.#waiting.length === 0) return;
     if (role === "leader") this.#proposeWaiting();
     else if (leader !== undefined) this.#forwardWaiting(leader);
   }
@@ -200,7 +202,10 @@ export class Appends {
       this.#end(operation).resolve(appendedAt({ first, last }));
       return;
     }
-    this.#placed.push({ operation, term, first, last });
+    // By place, so that they end in the order of the calls, although answers overtake each other.
+    let before = this.#placed.length;
+    while (before > 0 && (this.#placed[before - 1]?.first ?? 0) > first) before--;
+    this.#placed.splice(before, 0, { operation, term, first, last });
     // The answer may come after the commitment.
     if (last <= this.#delivery.delivered) this.onDelivered();
   }
