@@ -267,6 +267,7 @@ export class DrivenGroup implements GroupHost, RaftGroup {
   }
 
   #receive(from: MemberId, message: GroupMessage): void {
+    this.#trimming.heard(from);
     switch (message.type) {
       case "raft":
         this.step({ type: "receive", from, message: message.message });

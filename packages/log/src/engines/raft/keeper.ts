@@ -20,12 +20,12 @@ export class MembershipKeeper {
   }
 
   tick(): void {
-    const { settings, nowTicks, hub, group } = this.#host;
-    if (nowTicks % settings.membershipTicks !== 0) return;
-    const { configuration, role } = this.#host.inspect();
+    const { settings, nowTicks, leadership, hub, group } = this.#host;
+    if (leadership.role === "leader" && settings.promoteLearners) this.#promote();
+    if (leadership.leader !== undefined || nowTicks % settings.joinTicks !== 0) return;
     // A member that was taken out knows a configuration, and stays out.
-    if (membersOf(configuration).length === 0) for (const peer of hub.peers()) hub.send(peer, { type: "join", group });
-    if (role === "leader" && settings.promoteLearners) this.#promote();
+    if (membersOf(this.#host.inspect().configuration).length > 0) return;
+    for (const peer of hub.peers()) hub.send(peer, { type: "join", group });
   }
 
   /** Inside of a job. */

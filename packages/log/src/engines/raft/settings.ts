@@ -44,8 +44,10 @@ export interface RaftEngineSettings {
   readonly waitingInputsMax: number;
   /** A reader that catches up is given this much at once. */
   readonly readBytesMax: number;
-  /** How often a member outside asks to be let in, and the leader looks for learners to promote. */
-  readonly membershipTicks: number;
+  /** Who was heard of within this time is alive. */
+  readonly aliveTicks: number;
+  /** How often a member that is in no configuration asks to be let in. */
+  readonly joinTicks: number;
   /** A learner that is behind by at most this many entries becomes a voter. */
   readonly promoteLagMax: number;
   /** Learners are not promoted beyond this many voters. */
@@ -100,8 +102,10 @@ export const raftEngineSettings: RaftEngineSettings = {
   rewriteBytesMax: mebibyte,
   waitingInputsMax: 4096,
   readBytesMax: mebibyte,
+  // 2 s: some elections and a pause.
+  aliveTicks: 40,
   // 1 s.
-  membershipTicks: 20,
+  joinTicks: 20,
   // Less than what a group commits in a heartbeat.
   promoteLagMax: 1024,
   // More voters survive no more failures that come one by one, and cost each append.

@@ -18,6 +18,8 @@ export class Trimming {
   /** Of this member. */
   #own: LogIndex = logIndex(0);
   readonly #others: Map<MemberId, LogIndex> = new Map();
+  /** When a member was heard of last. */
+  readonly #heardTicks: Map<MemberId, number> = new Map();
   #trimmed: number;
   #saidTicks = 0;
 
@@ -36,12 +38,20 @@ export class Trimming {
     this.#trim();
   }
 
+  /** Some message came from that member. */
+  heard(from: MemberId): void {
+    if (this.#heardTicks.size < membersMax || this.#heardTicks.has(from)) {
+      this.#heardTicks.set(from, this.#host.nowTicks);
+    } else {
+      this.#forgetOutsiders();
+    }
+  }
+
   onCheckpointed(from: MemberId, { upTo }: Checkpointed): void {
-    const before = this.#others.get(from);
-    if (before === undefined && this.#others.size >= membersMax) this.#forgetOutsiders();
-    if (before === undefined && this.#others.size >= membersMax) return;
+    // Of those that were heard of, as of these, there is a bounded number.
+    if (!this.#heardTicks.has(from)) return;
     // Never lower: a disk that was lost comes back under another id.
-    if (upTo > (before ?? 0)) this.#others.set(from, upTo);
+    if (upTo > (this.#others.get(from) ?? 0)) this.#others.set(from, upTo);
     this.#trim();
   }
 
@@ -78,10 +88,12 @@ export class Trimming {
 
   /** Up to here every member has the log that is alive, and so near that it need not have a snapshot instead. */
   #neededByFollowers(): number {
-    if (this.#sizes.bytes > this.#host.settings.followerPinBytesMax) return Number.POSITIVE_INFINITY;
+    const { aliveTicks, followerPinBytesMax } = this.#host.settings;
     let needed = Number.POSITIVE_INFINITY;
-    for (const { active, match, state } of this.#host.inspect().progress) {
-      if (active && state !== "snapshot") needed = Math.min(needed, match);
+    if (this.#sizes.bytes > followerPinBytesMax) return needed;
+    for (const { member, match, state } of this.#host.inspect().progress) {
+      const isAlive = this.#host.nowTicks - (this.#heardTicks.get(member) ?? Number.NEGATIVE_INFINITY) <= aliveTicks;
+      if (isAlive && member !== this.#host.member && state !== "snapshot") needed = Math.min(needed, match);
     }
     return needed;
   }
@@ -89,6 +101,10 @@ export class Trimming {
   #forgetOutsiders(): void {
     const { voters, outgoing, learners } = this.#host.inspect().configuration;
     const inside = new Set([...voters, ...outgoing, ...learners]);
-    for (const member of this.#others.keys()) if (!inside.has(member)) this.#others.delete(member);
+    for (const member of this.#heardTicks.keys()) {
+      if (inside.has(member)) continue;
+      this.#heardTicks.delete(member);
+      this.#others.delete(member);
+    }
   }
 }
