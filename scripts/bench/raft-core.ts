@@ -16,7 +16,7 @@ import {
   type RaftMessage,
   term,
 } from "@quipu/consensus";
-import { SeededRandom } from "@quipu/core";
+import { SeededRandom, unreachable } from "@quipu/core";
 import { decodePeerFrame, encodePeerFrame } from "@quipu/protocol";
 
 export interface RaftLoad {
@@ -76,8 +76,13 @@ class MemoryCell {
     throw new Error(`no leader after ${electionTicksMax} ticks`);
   }
 
-  propose(leader: MemberId, records: readonly Uint8Array[]): void {
-    this.#step(leader, { type: "propose", request: ++this.#request, records });
+  /** All of them are durable at the leader in one write: a group commit. */
+  propose(leader: MemberId, count: number, records: readonly Uint8Array[]): void {
+    let token = 0;
+    for (let rest = count; rest > 0; rest--) {
+      token = Math.max(token, this.#stepOnce(leader, { type: "propose", request: ++this.#request, records }));
+    }
+    if (token > 0) this.#step(leader, { type: "persisted", token });
   }
 
   /** False: nothing is on its way. */
@@ -101,38 +106,46 @@ class MemoryCell {
     for (const member of members) this.#step(member, { type: "trim", upTo });
   }
 
+  /** What the step writes is durable at once. */
   #step(member: MemberId, input: Input<RaftMessage>): void {
-    const core = this.#cores.get(member) as ConsensusCore<RaftMessage>;
-    let token = 0;
-    for (const effect of core.step(input)) token = this.#carryOut(member, effect) ?? token;
-    // One may stand for all before it.
+    const token = this.#stepOnce(member, input);
     if (token > 0) this.#step(member, { type: "persisted", token });
   }
 
-  /** Returns the token of a persist. */
-  #carryOut(member: MemberId, effect: Effect<RaftMessage>): number | undefined {
+  /** Returns the token of the step's persist, 0 if there is none. */
+  #stepOnce(member: MemberId, input: Input<RaftMessage>): number {
+    const core = this.#cores.get(member) as ConsensusCore<RaftMessage>;
+    let token = 0;
+    for (const effect of core.step(input)) {
+      if (effect.type === "persist") token = effect.token;
+      this.#carryOut(member, effect);
+    }
+    return token;
+  }
+
+  #carryOut(member: MemberId, effect: Effect<RaftMessage>): void {
     switch (effect.type) {
       case "persist":
         for (const envelope of effect.sendAfter) this.#post(member, envelope);
-        return effect.token;
+        return;
       case "send":
         this.#post(member, effect.envelope);
-        return undefined;
+        return;
       case "commit":
         this.#delivered.set(member, effect.upTo);
-        return undefined;
+        return;
       case "role":
         if (effect.role === "leader") this.leader = member;
-        return undefined;
+        return;
       case "reply":
         throw new Error(`a proposal was not taken: ${effect.reason}`);
       case "proposed":
       case "barrierReady":
       case "needSnapshot":
       case "configuration":
-        return undefined;
+        return;
       default:
-        return effect satisfies never;
+        unreachable(effect);
     }
   }
 
@@ -176,10 +189,9 @@ export function measureRaftCore(load: RaftLoad, seconds: number): RaftRates {
   const end = start + seconds * 1000;
   let now = start;
   while (now < end) {
-    while (proposed + load.entriesPerProposal - cell.delivered(leader) <= outstandingMax) {
-      cell.propose(leader, records);
-      proposed += load.entriesPerProposal;
-    }
+    const free = Math.floor((outstandingMax - (proposed - cell.delivered(leader))) / load.entriesPerProposal);
+    cell.propose(leader, free, records);
+    proposed += free * load.entriesPerProposal;
     for (let letters = 0; letters < 64 && cell.deliverNext(); letters++);
     cell.trim();
     now = performance.now();
