@@ -19,3 +19,12 @@ export { defaultSnapshotSettings, type SnapshotLink, type SnapshotSettings } fro
 export { type OfferedSnapshot, SnapshotSource } from "./snapshot/source.ts";
 export { loadMachine } from "./state-store.ts";
 export type { WriterIdentity } from "./submitter.ts";
+export {
+  CellNode,
+  type CellMutations,
+  type CellNodeOptions,
+  type CellNodeSettings,
+  type CellNodeStatus,
+} from "./cell/cell-node.ts";
+export type { CellIdentity } from "./cell/identity.ts";
+export { type CellBootstrap, cellMetadataDirectory, cellWalDirectory } from "./cell/node-log.ts";

@@ -1,0 +1,213 @@
+/**
+ * A node of a cell, without its front doors: everything from the disk up to the door of its shard, wired together. The
+ * server and the simulator build on this.
+ *
+ *   disk → identity, write-ahead log → raft engine ↔ peer hub ↔ network
+ *                                        └→ virtual log ─┐        │ snapshots
+ *   state store → machine ──────────────────────────────┴→ shard: replica, checkpointer → door
+ */
+import type { MemberId, RaftMutation } from "@quipu/consensus";
+import { type Clock, type Disk, invariant, type KeyValueStore, type Network, type Random } from "@quipu/core";
+import type { CounterMachine, CounterMutation } from "@quipu/counters";
+import type {
+  LogMutation,
+  PeerHubStatistics,
+  RaftEngineMutation,
+  RaftEngineSettings,
+  RaftGroup,
+  VirtualLog,
+  WriteAheadLogLimits,
+} from "@quipu/log";
+import type { ReplicaDoor } from "../caller.ts";
+import type { CheckpointSettings } from "../checkpointer.ts";
+import type { ReplicaLimits } from "../limits.ts";
+import type { CellMutation, CheckpointerMutation, ReplicaMutation } from "../mutation.ts";
+import { Shard, type ShardOptions, type ShardStatus } from "../shard.ts";
+import type { SnapshotSettings } from "../snapshot/settings.ts";
+import type { WriterIdentity } from "../submitter.ts";
+import type { CellIdentity } from "./identity.ts";
+import { type CellBootstrap, type CellLog, openCellLog } from "./node-log.ts";
+
+/** Tests only: every layer's deliberate bugs. */
+export interface CellMutations {
+  readonly counters?: CounterMutation;
+  readonly log?: LogMutation;
+  readonly engine?: RaftEngineMutation;
+  readonly core?: RaftMutation;
+  readonly replica?: ReplicaMutation;
+  readonly checkpointer?: CheckpointerMutation;
+  readonly cell?: CellMutation;
+}
+
+export interface CellNodeSettings {
+  readonly wal?: Partial<WriteAheadLogLimits>;
+  readonly raft?: Partial<RaftEngineSettings>;
+  readonly replica?: Partial<ReplicaLimits>;
+  readonly checkpoints?: Partial<CheckpointSettings>;
+  readonly snapshots?: Partial<SnapshotSettings>;
+}
+
+export interface CellNodeOptions {
+  /** Rooted in the data directory. */
+  readonly disk: Disk;
+  readonly store: KeyValueStore;
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Below 2^48. */
+  readonly cell: number;
+  /** 1 .. 1023, unique in the cell. */
+  readonly node: number;
+  /** Used only where the disk has no identity yet. */
+  readonly bootstrap: CellBootstrap;
+  readonly settings?: CellNodeSettings;
+  /** A broken invariant or a failed disk: the owner ends the process without stopping the node. */
+  readonly onFatal: (error: unknown) => void;
+  readonly mutations?: CellMutations;
+  /** For the simulator: between the log and the replica. Passes on `replication`. */
+  readonly observeLog?: (log: VirtualLog) => VirtualLog;
+  /** For the simulator: after every step of a group. */
+  readonly observeGroup?: (group: number, raft: RaftGroup) => void;
+  /** The state is loaded and the log replayed, in each life of the replica, before anybody is served. */
+  readonly recovered?: (shard: Shard) => void;
+}
+
+export interface CellNodeStatus {
+  readonly member: MemberId;
+  readonly identity: CellIdentity;
+  /** Why this node came back under a new generation at this start; undefined if it did not. */
+  readonly damage: string | undefined;
+  readonly network: PeerHubStatistics;
+  readonly shard: ShardStatus;
+}
+
+export class CellNode {
+  readonly #options: CellNodeOptions;
+  #log: CellLog | undefined;
+  #shard: Shard | undefined;
+  #isStopped = false;
+
+  constructor(options: CellNodeOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when the node serves, which takes a quorum of its cell. Rejects where it cannot, or is stopped before. */
+  async start(): Promise<void> {
+    const { observeLog, store, clock, random, settings, onFatal, mutations } = this.#options;
+    const log = await openCellLog(this.#logOptions());
+    this.#log = log;
+    const shard = new Shard({
+      shard: 0,
+      log: observeLog === undefined ? log.log : observeLog(log.log),
+      store,
+      clock,
+      random,
+      link: log.hub,
+      nextIdentity: () => this.#nextIdentity(log),
+      onFatal,
+      ...shardExtras(settings, mutations),
+      ...(this.#options.recovered === undefined ? {} : { recovered: this.#options.recovered }),
+    });
+    this.#shard = shard;
+    if (this.#isStopped) await this.stop();
+    await shard.start();
+  }
+
+  /** Answers what is under way, writes a last checkpoint, closes everything but the ports it was given. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#shard?.stop();
+    await this.#log?.close();
+  }
+
+  get member(): MemberId {
+    return this.#opened.identity.member;
+  }
+
+  /** From the moment at which the log is open; the next two as well. */
+  get shard(): Shard {
+    invariant(this.#shard !== undefined, "the node has not opened its log yet");
+    return this.#shard;
+  }
+
+  get door(): ReplicaDoor {
+    return this.shard.door;
+  }
+
+  get machine(): CounterMachine {
+    return this.shard.machine;
+  }
+
+  get isServing(): boolean {
+    return this.#shard?.isServing ?? false;
+  }
+
+  get groups(): readonly RaftGroup[] {
+    return this.#log?.engine.groups() ?? [];
+  }
+
+  get status(): CellNodeStatus {
+    const { identity, damage, hub } = this.#opened;
+    return {
+      member: identity.member,
+      identity: identity.present,
+      damage,
+      network: hub.statistics(),
+      shard: this.shard.status,
+    };
+  }
+
+  async checkpoint(): Promise<void> {
+    await this.#shard?.checkpoint();
+  }
+
+  get #opened(): CellLog {
+    invariant(this.#log !== undefined, "the node has not opened its log yet");
+    return this.#log;
+  }
+
+  async #nextIdentity({ identity }: CellLog): Promise<WriterIdentity> {
+    const { incarnation } = identity.present;
+    const isKept = this.#options.mutations?.cell === "incarnation-not-raised" && incarnation > 0;
+    return { node: identity.member, incarnation: isKept ? incarnation : await identity.raiseIncarnation() };
+  }
+
+  #logOptions(): Parameters<typeof openCellLog>[0] {
+    const { disk, network, clock, random, cell, node, bootstrap, settings, onFatal, mutations } = this.#options;
+    const { observeGroup } = this.#options;
+    return {
+      disk,
+      network,
+      clock,
+      random,
+      cell,
+      node,
+      bootstrap,
+      onFatal,
+      ...(settings?.wal === undefined ? {} : { wal: settings.wal }),
+      ...(settings?.raft === undefined ? {} : { raft: settings.raft }),
+      ...(observeGroup === undefined ? {} : { observeGroup }),
+      ...(mutations === undefined ? {} : { mutations }),
+    };
+  }
+}
+
+function shardExtras(
+  settings: CellNodeSettings | undefined,
+  mutations: CellMutations | undefined,
+): Pick<
+  ShardOptions,
+  "machine" | "replica" | "checkpoints" | "snapshots" | "mutation" | "replicaMutation" | "checkpointerMutation"
+> {
+  const cell = mutations?.cell;
+  const isShards = cell !== undefined && cell !== "rejoin-under-old-identity" && cell !== "incarnation-not-raised";
+  return {
+    ...(mutations?.counters === undefined ? {} : { machine: { mutation: mutations.counters } }),
+    ...(settings?.replica === undefined ? {} : { replica: settings.replica }),
+    ...(settings?.checkpoints === undefined ? {} : { checkpoints: settings.checkpoints }),
+    ...(settings?.snapshots === undefined ? {} : { snapshots: settings.snapshots }),
+    ...(isShards ? { mutation: cell } : {}),
+    ...(mutations?.replica === undefined ? {} : { replicaMutation: mutations.replica }),
+    ...(mutations?.checkpointer === undefined ? {} : { checkpointerMutation: mutations.checkpointer }),
+  };
+}

@@ -1,0 +1,242 @@
+/**
+ * The files of a cell node below its data directory, from identity to virtual log: opens what is there, tells a new node
+ * from one that lost its log, and lets the latter come back as another member.
+ */
+import { memberOf, type RaftMutation } from "@quipu/consensus";
+import { type Clock, type Disk, invariant, type Network, QuipuError, type Random } from "@quipu/core";
+import {
+  fileMetadataStore,
+  type LogletEngine,
+  type LogMutation,
+  type MetadataStore,
+  openPeerHub,
+  openVirtualLog,
+  type PeerHub,
+  type RaftEngine,
+  raftEngine,
+  type RaftEngineMutation,
+  type RaftEngineSettings,
+  type RaftGroup,
+  setAside,
+  type VirtualLog,
+  WriteAheadLog,
+  type WriteAheadLogLimits,
+} from "@quipu/log";
+import { groupStateBytesMax } from "@quipu/protocol";
+import type { CellMutation } from "../mutation.ts";
+import { type CellIdentity, IdentityRegister, newGeneration } from "./identity.ts";
+
+export type CellBootstrap =
+  /** Node numbers, equal on all founders and this node among them. */
+  { readonly type: "found"; readonly founders: readonly number[] } | { readonly type: "join" };
+
+export interface CellLogOptions {
+  readonly disk: Disk;
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly cell: number;
+  readonly node: number;
+  /** Used only where the disk has no identity. A founder that lost its disk has to join. */
+  readonly bootstrap: CellBootstrap;
+  readonly wal?: Partial<WriteAheadLogLimits>;
+  readonly raft?: Partial<RaftEngineSettings>;
+  readonly onFatal: (error: unknown) => void;
+  readonly observeGroup?: (group: number, raft: RaftGroup) => void;
+  /** Tests only. */
+  readonly mutations?: {
+    readonly log?: LogMutation;
+    readonly engine?: RaftEngineMutation;
+    readonly core?: RaftMutation;
+    readonly cell?: CellMutation;
+  };
+}
+
+export interface CellLog {
+  readonly identity: IdentityRegister;
+  readonly hub: PeerHub;
+  readonly engine: RaftEngine;
+  readonly log: VirtualLog;
+  /** Why this node has come back under a new generation, at this start. */
+  readonly damage: string | undefined;
+  close(): Promise<void>;
+}
+
+export const cellWalDirectory = "wal";
+export const cellMetadataDirectory = "metadata";
+
+/** What was opened on the way, to be closed in case of failure. */
+type Closers = (() => Promise<void>)[];
+
+export async function openCellLog(options: CellLogOptions): Promise<CellLog> {
+  const closers: Closers = [];
+  const close = async (): Promise<void> => {
+    for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) await closer();
+  };
+  try {
+    return { ...(await open(options, closers)), close };
+  } catch (error) {
+    await close().catch(() => undefined);
+    throw error;
+  }
+}
+
+async function open(options: CellLogOptions, closers: Closers): Promise<Omit<CellLog, "close">> {
+  const { metadata, damage: metadataDamage } = await openMetadata(options);
+  closers.push(async () => metadata.close?.());
+  const identity = new IdentityRegister(metadata);
+  let damage = await identify(options, identity, metadataDamage);
+  let wal = await openWal(options, identity);
+  if (typeof wal === "string") {
+    damage = wal;
+    await becomeAnother(options, identity);
+    wal = await openWal(options, identity);
+    invariant(typeof wal !== "string", "a write-ahead log just made is damaged");
+  }
+  const opened = wal;
+  closers.push(() => opened.wal.close());
+  const { member } = identity;
+  const hub = openPeerHub({ network: options.network, cell: options.cell, member });
+  const engine = openEngine(options, identity, opened, hub);
+  closers.push(() => engine.close());
+  const log = await openVirtualLog({
+    metadata,
+    key: chainKey(identity.present),
+    engines: { raft: asMember(engine, identity) },
+    initialEngine: "raft",
+  });
+  closers.push(() => log.close());
+  return { identity, hub, engine, log, damage };
+}
+
+/** A metadata file that does not decode is put out of the way: with it went the identity. */
+async function openMetadata(
+  options: CellLogOptions,
+): Promise<{ readonly metadata: MetadataStore; readonly damage: string | undefined }> {
+  const { disk, onFatal } = options;
+  let damage: string | undefined;
+  for (;;) {
+    if (!(await disk.exists(cellMetadataDirectory))) await disk.makeDirectory(cellMetadataDirectory);
+    await disk.syncDirectory(".");
+    try {
+      return { metadata: await fileMetadataStore(disk, cellMetadataDirectory, onFatal), damage };
+    } catch (error) {
+      if (damage !== undefined || !isDamage(error)) throw error;
+      damage = error.message;
+      await setAside(disk, cellMetadataDirectory);
+    }
+  }
+}
+
+/** Makes sure that the register holds an identity. Returns what is wrong with the disk that it is a new one for. */
+async function identify(
+  options: CellLogOptions,
+  identity: IdentityRegister,
+  metadataDamage: string | undefined,
+): Promise<string | undefined> {
+  const { cell, node, bootstrap, random, mutations } = options;
+  const found = await identity.load();
+  if (found !== undefined) {
+    if (found.cell === cell && found.node === node) return undefined;
+    const text = `the data directory is that of node ${found.node} of cell ${found.cell}, not of node ${node} of ${cell}`;
+    throw new QuipuError("INVALID_CONFIGURATION", text);
+  }
+  const hasLog = await isUsed(options.disk, cellWalDirectory);
+  const damage = metadataDamage ?? (hasLog ? "there is a log, but nothing that says whose" : undefined);
+  const founders = bootstrap.type === "found" ? bootstrap.founders : [];
+  const isFounder = bootstrap.type === "found" && damage === undefined;
+  invariant(!isFounder || founders.includes(node), `node ${node} is not among the founders ${founders.join()}`);
+  const isOld = isFounder || mutations?.cell === "rejoin-under-old-identity";
+  const generation = isOld ? 0 : newGeneration(random, undefined);
+  await identity.store({ cell, node, generation, incarnation: 0, state: "new", founders: isOld ? founders : [] });
+  return damage;
+}
+
+/** The log is lost, wholly or in part: whatever this member has promised, it no longer knows. */
+async function becomeAnother(options: CellLogOptions, identity: IdentityRegister): Promise<void> {
+  const { present } = identity;
+  if (options.mutations?.cell === "rejoin-under-old-identity") await identity.store({ ...present, state: "new" });
+  else {
+    const generation = newGeneration(options.random, present.generation);
+    await identity.store({ ...present, generation, state: "new", founders: [] });
+  }
+}
+
+interface OpenWal {
+  readonly wal: WriteAheadLog;
+  /** What to do when a segment is begun; nothing is listening while the log is opened. */
+  onSegmentBegun: () => void;
+}
+
+/** The write-ahead log of this member, or a text that says how it is damaged. Of a new member: always an empty one. */
+async function openWal(options: CellLogOptions, identity: IdentityRegister): Promise<OpenWal | string> {
+  const { disk, clock, random, onFatal, mutations } = options;
+  const isNew = identity.present.state === "new";
+  const isThere = await isUsed(disk, cellWalDirectory);
+  if (isNew && isThere) await setAside(disk, cellWalDirectory);
+  if (!isNew && !isThere) return `${cellWalDirectory}/ is gone`;
+  const holder = { onSegmentBegun: (): void => undefined };
+  try {
+    const wal = await WriteAheadLog.open({
+      disk,
+      directory: cellWalDirectory,
+      clock,
+      random,
+      onFatal,
+      limits: { hardStateBytesMax: groupStateBytesMax, ...options.wal },
+      onSegmentBegun: () => holder.onSegmentBegun(),
+      ...(mutations?.log === undefined ? {} : { mutation: mutations.log }),
+    });
+    if (isNew || wal.groups().length > 0) return Object.assign(holder, { wal });
+    await wal.close();
+    return `${cellWalDirectory}/ holds no group`;
+  } catch (error) {
+    if (isNew || !isDamage(error)) throw error;
+    return error.message;
+  }
+}
+
+function openEngine(options: CellLogOptions, identity: IdentityRegister, opened: OpenWal, hub: PeerHub): RaftEngine {
+  const { clock, random, raft, onFatal, mutations, observeGroup } = options;
+  // Of the founding: a founder's later disks join.
+  const founders = identity.present.founders.map((node) => memberOf(node, 0));
+  const engine = raftEngine({
+    wal: opened.wal,
+    hub,
+    clock,
+    random,
+    bootstrap: founders.length > 0 ? { type: "found", founders } : { type: "join" },
+    onFatal,
+    ...(raft === undefined ? {} : { settings: raft }),
+    ...(mutations?.engine === undefined ? {} : { mutation: mutations.engine }),
+    ...(mutations?.core === undefined ? {} : { coreMutation: mutations.core }),
+    ...(observeGroup === undefined ? {} : { observe: observeGroup }),
+  });
+  opened.onSegmentBegun = (): void => engine.rewritePinned();
+  return engine;
+}
+
+/** Before the first word of the first group leaves this node, its identity says that it may have spoken. */
+function asMember(engine: LogletEngine, identity: IdentityRegister): LogletEngine {
+  return {
+    prepare: () => engine.prepare(),
+    discard: (parameters) => engine.discard(parameters),
+    open: async (parameters) => {
+      if (identity.present.state === "new") await identity.store({ ...identity.present, state: "member" });
+      return await engine.open(parameters);
+    },
+  };
+}
+
+/** Another generation has another log, and so another chain. */
+function chainKey({ generation }: CellIdentity): string {
+  return `chain/0/${generation}`;
+}
+
+async function isUsed(disk: Disk, directory: string): Promise<boolean> {
+  return (await disk.exists(directory)) && (await disk.list(directory)).length > 0;
+}
+
+function isDamage(error: unknown): error is QuipuError {
+  return error instanceof QuipuError && error.code === "LOG_CORRUPT";
+}
