@@ -24,6 +24,28 @@ export interface ClientOptions {
   readonly pipelineMax: number;
   /** Reports what a check throws inside the code under test. */
   readonly guard: (action: () => void) => void;
+  /** Virtual time; 0 for ever where nobody's patience ends. */
+  readonly nowUs?: () => number;
+  /** Hears of everything asked and answered. */
+  readonly observer?: ClientObserver;
+}
+
+/** One request of a client, as those see it who check histories. */
+export interface ObservedRequest {
+  readonly client: string;
+  readonly sentUs: number;
+  /** Of what may be asked again under the same name; all attempts are one request. */
+  readonly repeatable: Repeatable | undefined;
+  /** A read outside of any command. */
+  readonly operation: ReadOperation | undefined;
+  readonly command: Command | undefined;
+}
+
+export interface ClientObserver {
+  /** `lsn`: the record that the reply came from, or the state's position for a read. */
+  answered(request: ObservedRequest, reply: string, lsn: number): void;
+  /** It failed, or nobody will ever say. */
+  failed(request: ObservedRequest, outcome: "definite" | "unknown"): void;
 }
 
 /** What a client sees of a running process. */
@@ -42,6 +64,8 @@ interface Pending {
   /** What was acknowledged to anybody when the request was sent, or the position asked for. */
   readonly sinceLsn: number;
   readonly boundKey: string | undefined;
+  readonly sentUs: number;
+  readonly command: Command | undefined;
 }
 
 /** One connection: what a dead process still says on it in its last turn is never heard. */
@@ -102,13 +126,22 @@ export class SimulatedClient {
     return this.#requests.unresolvedCount;
   }
 
+  /** When the oldest request that waits for its answer was sent. */
+  get oldestSentUs(): number {
+    for (const { sentUs } of this.#pending.values()) return sentUs;
+    return Number.POSITIVE_INFINITY;
+  }
+
   get hasUnflushed(): boolean {
     return this.#unflushed;
   }
 
   /** The process died: whatever was under way has an unknown outcome. */
   disconnected(): void {
-    for (const { repeatable } of this.#pending.values()) if (repeatable !== undefined) repeatable.inFlight = false;
+    for (const pending of this.#pending.values()) {
+      if (pending.repeatable !== undefined) pending.repeatable.inFlight = false;
+      this.#options.observer?.failed(this.#observed(pending), "unknown");
+    }
     this.#pending.clear();
     this.#ordered = [];
     this.#unorderedReads = 0;
@@ -188,7 +221,7 @@ export class SimulatedClient {
     boundKey: string | undefined,
   ): void {
     const text = commandText(command);
-    const tag = this.#register({ kind: "write", text, tally, repeatable, boundKey });
+    const tag = this.#register({ kind: "write", text, tally, repeatable, boundKey, command });
     this.#ordered.push(tag);
     this.#options.ledger.submitted(text, tally, repeatable?.intent);
     this.#options.trace.add(`  ${this.#options.name} #${tag} ${text}`);
@@ -244,6 +277,8 @@ export class SimulatedClient {
       operation: undefined,
       sinceLsn: 0,
       boundKey: undefined,
+      command: undefined,
+      sentUs: this.#options.nowUs?.() ?? 0,
       ...pending,
     });
     return tag;
@@ -279,8 +314,14 @@ export class SimulatedClient {
     if (from === this.#connection) this.#unflushed = false;
   }
 
+  #observed({ sentUs, repeatable, operation, command }: Pending): ObservedRequest {
+    return { client: this.#options.name, sentUs, repeatable, operation, command };
+  }
+
   #failed(tag: number, error: QuipuError): void {
-    const { kind, text, tally, repeatable } = this.#take(tag);
+    const pending = this.#take(tag);
+    const { kind, text, tally, repeatable } = pending;
+    this.#options.observer?.failed(this.#observed(pending), error.outcome);
     this.#options.trace.add(`  ${this.#options.name} #${tag} failed: ${error.code} ${error.outcome}`);
     if (repeatable !== undefined) repeatable.inFlight = false;
     if (kind === "write" && error.outcome === "definite") this.#options.ledger.refused(text, tally, repeatable?.intent);
@@ -294,6 +335,7 @@ export class SimulatedClient {
     // 0: nothing was delivered in this life yet (its announcement was refused).
     const lsn = door.deliveringLsn === 0 ? door.machine.appliedLsn : door.deliveringLsn;
     trace.add(`  ${name} #${tag} ${text} -> ${reply} @${kind === "write" ? lsn : door.machine.appliedLsn}`);
+    this.#options.observer?.answered(this.#observed(pending), reply, kind === "write" ? lsn : door.machine.appliedLsn);
     if (kind === "write") {
       this.#checker.write(lsn, text, reply);
       if (repeatable !== undefined) this.#requests.answered(repeatable, reply);

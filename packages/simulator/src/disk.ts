@@ -32,6 +32,8 @@ export interface SimulatedDiskOptions {
   readonly complete: (action: () => void) => void;
   /** Asked before every operation; undefined lets it pass. */
   readonly fault?: (operation: DiskOperation) => DiskFault | undefined;
+  /** Told that a file's sync begins; what it returns is called when the bytes are durable. */
+  readonly onSync?: (path: string) => (() => void) | undefined;
   /** Room for file contents; writes that grow a file past it are short, then ENOSPC. */
   readonly capacityBytes?: number;
 }
@@ -84,8 +86,9 @@ export class SimulatedDisk implements Disk {
   }
 
   #with(root: DiskDirectory): SimulatedDisk {
-    const { random, complete } = this.#options;
-    return new SimulatedDisk({ random, complete, capacityBytes: this.#capacityBytes }, root);
+    const { random, complete, onSync } = this.#options;
+    const observer = onSync === undefined ? {} : { onSync };
+    return new SimulatedDisk({ random, complete, capacityBytes: this.#capacityBytes, ...observer }, root);
   }
 
   // For tests: looking at and damaging what is stored, cached and durable alike.
@@ -227,6 +230,11 @@ export class SimulatedDisk implements Disk {
     });
   }
 
+  /** Returns what to call when it is over. */
+  syncBegun(path: string): (() => void) | undefined {
+    return this.#options.onSync?.(path);
+  }
+
   freeBytes(): number {
     return this.#capacityBytes - this.#root.usedBytes();
   }
@@ -295,12 +303,16 @@ class SimulatedFile implements DiskFile {
   sync(): Promise<void> {
     // Only what was written before the call is promised to be durable.
     const upTo = this.#content.writes;
+    const done = this.#disk.syncBegun(this.#path);
     return this.#operate(
       "sync",
       0,
       0,
       () => undefined,
-      () => this.#content.sync(upTo),
+      () => {
+        this.#content.sync(upTo);
+        done?.();
+      },
       () => this.#content.loseDirtyPages(),
     );
   }

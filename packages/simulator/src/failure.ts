@@ -19,7 +19,24 @@ export type CheckName =
   | "corruption-accepted"
   | "fatal-without-fault"
   | "not-live"
-  | "threw";
+  | "threw"
+  // Of a cell: what Raft promises (research/consensus.md §1.2), seen from outside.
+  | "election-safety"
+  | "log-matching"
+  | "leader-completeness"
+  | "committed-changed"
+  | "committed-without-quorum"
+  | "committed-old-term"
+  | "promise-not-durable"
+  | "durable-lost"
+  | "went-back"
+  | "log-order"
+  | "progress"
+  | "configuration"
+  | "trimmed-too-far"
+  | "queue-too-long"
+  | "not-converged"
+  | "linearizability";
 
 export class SimulationFailure extends Error {
   override readonly name = "SimulationFailure";

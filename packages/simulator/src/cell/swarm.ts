@@ -44,6 +44,8 @@ export interface CellSwarm extends FaultRates, WorkloadShape, NetworkRates, Chao
   readonly pipelineMax: number;
   readonly thinkUs: number;
   readonly goes: number;
+  /** The faulty part ends at the latest then, however few requests got through. */
+  readonly chaosMsMax: number;
   /** A client that waits longer takes its connection for lost. */
   readonly patienceUs: number;
   readonly recordsInFlightMax: number;
@@ -103,20 +105,21 @@ function drawLoad(pick: Pick1, random: Random) {
     pipelineMax: pick(1, 3, 8),
     thinkUs: pick(2_000, 20_000, 60_000),
     goes: pick(60, 150, 300),
+    chaosMsMax: 60_000,
     patienceUs: pick(300_000, 1_000_000, 5_000_000),
     coldKeys: pick(3, 12, 60),
     hotPercent: pick(20, 50, 90),
     flushes: random.chance(10, 100),
     recordsInFlightMax: pick(1, 2, 4),
     recordBytesTarget: pick(200, 1_000, 3_000),
-    segmentBytes: pick(64, 64, 96, 128) * 1024,
-    frameBytesMax: 16 * 1024,
+    segmentBytes: pick(192, 256) * 1024,
+    frameBytesMax: 64 * 1024,
     checkpointIntervalMs: pick(300, 1_000, 10_000),
     snapshotChunkBytes: pick(256, 1_024, 16_384),
     tickMs: pick(10, 20, 50),
     electionTicks: pick(5, 10),
     heartbeatTicks: pick(1, 2),
-    messageBytesMax: pick(512, 4_096, 65_536),
+    messageBytesMax: pick(512, 4_096, 16_384),
     messagesInFlightMax: pick(2, 8, 64),
   } as const;
 }

@@ -1,0 +1,243 @@
+/**
+ * What is done to a cell from outside while it works: partitions, slow links, pauses, kills, lost disks, clocks that
+ * jump; and what its operators do: members replaced, leadership transferred, checkpoints, orderly stops. All of it at
+ * random, and more often at the worst moments: during elections, in joint configurations, while a snapshot is under way.
+ */
+import { type MemberId, nodeOf } from "@quipu/consensus";
+import type { Random } from "@quipu/core";
+import type { ProcessLife, Scheduler } from "../scheduler.ts";
+import type { GroupBook } from "./group-book.ts";
+import type { CellHost } from "./host.ts";
+import type { SimulatedNetwork } from "./network.ts";
+import type { GroupUnderTest } from "./node-under-test.ts";
+import { type DirectedLink, drawPartition, shuffled } from "./partitions.ts";
+import type { CellSwarm } from "./swarm.ts";
+
+export interface ChaosOptions {
+  readonly random: Random;
+  readonly swarm: CellSwarm;
+  readonly scheduler: Scheduler;
+  readonly network: SimulatedNetwork;
+  readonly hosts: readonly CellHost[];
+  readonly bookOf: (group: number) => GroupBook;
+  readonly groupsSeen: () => readonly number[];
+  readonly mayDamage: (host: CellHost) => boolean;
+  readonly isOn: () => boolean;
+}
+
+const perTenThousand = 10_000;
+const wallJumpsMs = [-3_600_000, -2_500, -40, 40, 2_500, 600_000] as const;
+/** The shortest pause: a long garbage collection. */
+const pauseUsMin = 1_000;
+/** How long a flapping link stays in one state. */
+const flapUsMax = 200_000;
+const slowUsMax = 700_000;
+
+type Action = "partition" | "slowLinks" | "pause" | "kill" | "wipe" | "wallJump" | "transfer" | "memberChange";
+
+export class Chaos {
+  readonly #options: ChaosOptions;
+  #isPartitioned = false;
+
+  constructor(options: ChaosOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { scheduler, swarm, isOn } = this.#options;
+    scheduler.schedule(swarm.chaosEveryUs, undefined, () => {
+      if (!isOn()) return;
+      this.#step();
+      this.start();
+    });
+  }
+
+  /** A core has stepped into a state in which trouble hurts most. */
+  badMoment(host: CellHost): void {
+    const { random, swarm, scheduler, isOn } = this.#options;
+    if (swarm.opportunism === 0 || !isOn() || random.below(perTenThousand) >= swarm.opportunism) return;
+    const actions = this.#actionsOn();
+    const action = actions[random.below(Math.max(1, actions.length))];
+    if (action === undefined) return;
+    // Never inside a step of the code under test.
+    scheduler.schedule(random.below(2_000), undefined, () => {
+      if (isOn()) this.#do(action, random.chance(2, 3) ? host : this.#anyHost());
+    });
+  }
+
+  #actionsOn(): readonly Action[] {
+    const { swarm } = this.#options;
+    const rates: readonly (readonly [Action, number])[] = [
+      ["partition", swarm.partitions],
+      ["slowLinks", swarm.slowLinks],
+      ["pause", swarm.pauses],
+      ["kill", swarm.kills],
+      ["wipe", swarm.wipes],
+      ["transfer", swarm.transfers],
+      ["memberChange", swarm.memberChanges],
+    ];
+    return rates.filter(([, rate]) => rate > 0).map(([action]) => action);
+  }
+
+  #step(): void {
+    const { random, swarm } = this.#options;
+    const happens = (chance: number): boolean => chance > 0 && random.below(perTenThousand) < chance;
+    if (happens(swarm.partitions)) this.#do("partition", this.#target());
+    if (happens(swarm.slowLinks)) this.#do("slowLinks", this.#target());
+    if (happens(swarm.pauses)) this.#do("pause", this.#target());
+    if (happens(swarm.kills)) this.#do("kill", this.#target());
+    if (happens(swarm.wipes)) this.#do("wipe", this.#target());
+    if (happens(swarm.wallJumps)) this.#do("wallJump", this.#anyHost());
+    if (happens(swarm.transfers)) this.#do("transfer", this.#target());
+    if (happens(swarm.memberChanges)) this.#do("memberChange", this.#target());
+    if (happens(swarm.checkpoints)) this.#anyHost().checkpoint();
+    if (happens(swarm.orderlyStops)) this.#orderlyStop(this.#anyHost());
+  }
+
+  #do(action: Action, host: CellHost): void {
+    switch (action) {
+      case "partition":
+        return this.#partition(host);
+      case "slowLinks":
+        return this.#slowLinks(host);
+      case "pause":
+        return this.#pause(host);
+      case "kill":
+        host.met("killed");
+        return host.crash("by a kill");
+      case "wipe":
+        if (!this.#options.mayDamage(host)) return;
+        host.met("disk lost");
+        return host.wipe();
+      case "wallJump":
+        return this.#jump(host);
+      case "transfer":
+        return this.#transfer();
+      case "memberChange":
+        return this.#changeMembers();
+    }
+  }
+
+  #anyHost(): CellHost {
+    const { random, hosts } = this.#options;
+    return hosts[random.below(hosts.length)] as CellHost;
+  }
+
+  /** Half of the time a leader. */
+  #target(): CellHost {
+    const { random } = this.#options;
+    const leader = random.chance(1, 2) ? this.#leader() : undefined;
+    return leader?.host ?? this.#anyHost();
+  }
+
+  #leader(): { readonly host: CellHost; readonly group: GroupUnderTest } | undefined {
+    const { random, groupsSeen, bookOf, hosts } = this.#options;
+    const groups = groupsSeen();
+    const number = groups[random.below(Math.max(1, groups.length))];
+    const member = number === undefined ? undefined : bookOf(number).leader()?.member;
+    if (member === undefined) return undefined;
+    const host = hosts.find(({ node }) => node === nodeOf(member));
+    const group = host?.process?.groups.find((other) => other.group === number);
+    return host === undefined || group === undefined || !host.isReachable || host.isPaused
+      ? undefined
+      : { host, group };
+  }
+
+  #partition(host: CellHost): void {
+    if (this.#isPartitioned) return;
+    const { random, network, hosts, swarm, scheduler, isOn } = this.#options;
+    const nodes = hosts.map(({ node }) => node);
+    const { name, cut } = drawPartition(nodes, host.node, random);
+    const isFlapping = random.chance(1, 4);
+    host.met(isFlapping ? `flapping: ${name}` : name);
+    network.setCut(cut, true);
+    this.#isPartitioned = true;
+    const untilUs = scheduler.nowUs + random.below(swarm.partitionUsMax);
+    if (isFlapping) this.#flap(cut, untilUs, false);
+    scheduler.schedule(untilUs - scheduler.nowUs, undefined, () => {
+      this.#isPartitioned = false;
+      if (isOn()) network.setCut(cut, false);
+    });
+  }
+
+  #flap(cut: readonly DirectedLink[], untilUs: number, isCut: boolean): void {
+    const { random, network, scheduler, isOn } = this.#options;
+    scheduler.schedule(random.below(flapUsMax), undefined, () => {
+      if (!isOn() || scheduler.nowUs >= untilUs) return;
+      network.setCut(cut, isCut);
+      this.#flap(cut, untilUs, !isCut);
+    });
+  }
+
+  #slowLinks(host: CellHost): void {
+    const { random, network, hosts, swarm, scheduler } = this.#options;
+    host.met("slow links");
+    const links = hosts
+      .filter(({ node }) => node !== host.node)
+      .flatMap(({ node }): readonly DirectedLink[] => [
+        [host.node, node],
+        [node, host.node],
+      ])
+      .filter(() => random.chance(2, 3));
+    network.setSlow(links, random.below(slowUsMax));
+    scheduler.schedule(random.below(swarm.partitionUsMax), undefined, () => network.setSlow(links, 0));
+  }
+
+  #pause(host: CellHost): void {
+    const { random, swarm, scheduler } = this.#options;
+    if (!host.life.alive || host.isPaused) return;
+    host.met("paused");
+    const life: ProcessLife = host.life;
+    host.pause();
+    // Short ones are the frequent ones.
+    const longest = random.chance(1, 2) ? swarm.pauseUsMax : Math.max(1, Math.floor(swarm.pauseUsMax / 20));
+    scheduler.schedule(pauseUsMin + random.below(longest), undefined, () => {
+      if (host.life === life) host.resume();
+    });
+  }
+
+  #jump(host: CellHost): void {
+    const byMs = wallJumpsMs[this.#options.random.below(wallJumpsMs.length)] as number;
+    host.met(byMs < 0 ? "wall clock set back" : "wall clock set forward");
+    host.wall.jump(byMs);
+  }
+
+  #orderlyStop(host: CellHost): void {
+    if (!host.isReachable || host.isPaused) return;
+    host.met("orderly stop");
+    host.stop();
+  }
+
+  #transfer(): void {
+    const leader = this.#leader();
+    if (leader === undefined) return;
+    const { voters } = leader.group.inspect().configuration;
+    const to = voters[this.#options.random.below(Math.max(1, voters.length))];
+    if (to === undefined) return;
+    leader.host.met("leadership transferred");
+    leader.group.transferLeadership(to);
+  }
+
+  /** Takes a voter out, puts one in, or replaces one, whoever lives on this many nodes. */
+  #changeMembers(): void {
+    const leader = this.#leader();
+    const { random, hosts } = this.#options;
+    if (leader === undefined || hosts.some((host) => host.isDamaged)) return;
+    const { configuration } = leader.group.inspect();
+    const { voters, learners } = configuration;
+    const living = hosts.map(({ member }) => member).filter((member) => member !== undefined) as MemberId[];
+    const outside = living.filter((member) => !voters.includes(member));
+    const next = new Set(voters);
+    const [leaving] = shuffled(voters, random);
+    const [coming] = shuffled(outside, random);
+    if (leaving !== undefined && voters.length > 1 && random.chance(2, 3)) next.delete(leaving);
+    if (coming !== undefined && random.chance(2, 3)) next.add(coming);
+    if (next.size < 2) return;
+    const ascending = [...next].sort((left, right) => left - right);
+    leader.host.met("members changed");
+    leader.group.changeMembers(
+      ascending,
+      learners.filter((member) => !next.has(member)),
+    );
+  }
+}

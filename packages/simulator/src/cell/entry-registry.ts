@@ -1,0 +1,102 @@
+/**
+ * Every entry that ever stood in any log of one group, by index and term, and which of them are committed.
+ * LogMatching and CommittedImmutable (Raft figure 3) are checked entry by entry, as each is first seen somewhere.
+ */
+import type { Configuration, Entry } from "@quipu/consensus";
+import { check } from "../failure.ts";
+
+interface Registered {
+  readonly term: number;
+  readonly previousTerm: number;
+  readonly entry: Entry;
+}
+
+interface Commit {
+  readonly term: number;
+  /** Of the leader that committed it. */
+  readonly inTerm: number;
+}
+
+export class EntryRegistry {
+  readonly #entries = new Map<number, Registered[]>();
+  /** From index 1. */
+  readonly #commits: Commit[] = [];
+  #committedConfiguration: { readonly index: number; readonly configuration: Configuration } | undefined;
+
+  get committedUpTo(): number {
+    return this.#commits.length;
+  }
+
+  /** The last committed configuration entry. */
+  get committedConfiguration(): { readonly index: number; readonly configuration: Configuration } | undefined {
+    return this.#committedConfiguration;
+  }
+
+  committedTerm(index: number): number | undefined {
+    return this.#commits[index - 1]?.term;
+  }
+
+  /** The highest index that a leader of a term below `term` had committed. */
+  committedBefore(term: number): number {
+    let index = this.#commits.length;
+    while (index > 0 && (this.#commits[index - 1] as Commit).inTerm >= term) index--;
+    return index;
+  }
+
+  /** If two logs hold an entry with the same index and term, they are equal up to it (Raft §5.3). */
+  seen(who: string, entry: Entry, previousTerm: number): void {
+    const { index, term } = entry;
+    let terms = this.#entries.get(index);
+    if (terms === undefined) this.#entries.set(index, (terms = []));
+    const known = terms.find((other) => other.term === term);
+    if (known === undefined) {
+      terms.push({ term, previousTerm, entry });
+      return;
+    }
+    check(
+      known.previousTerm === previousTerm && isSame(known.entry, entry),
+      "log-matching",
+      () => `${who}: entry ${index} of term ${term} is not what it is elsewhere`,
+    );
+  }
+
+  /** A member says that `index`, where its log has an entry of `term`, is committed. */
+  committed(who: string, index: number, term: number, inTerm: number, isLeader: boolean): void {
+    const known = this.#commits[index - 1];
+    if (known !== undefined) {
+      check(
+        known.term === term,
+        "committed-changed",
+        () => `${who}: committed entry ${index} is of term ${term}, it was of term ${known.term}`,
+      );
+      return;
+    }
+    check(
+      isLeader && index === this.#commits.length + 1,
+      "committed-without-quorum",
+      () => `${who} takes ${index} for committed, which no leader has committed (${this.#commits.length})`,
+    );
+    this.#commits.push({ term, inTerm });
+    const entry = this.#entries.get(index)?.find((other) => other.term === term)?.entry;
+    if (entry?.kind === "configuration") {
+      this.#committedConfiguration = { index, configuration: entry.configuration };
+    }
+  }
+}
+
+function isSame(left: Entry, right: Entry): boolean {
+  if (left === right) return true;
+  if (left.kind === "record") {
+    return right.kind === "record" && left.data.length === right.data.length && isSameBytes(left.data, right.data);
+  }
+  if (left.kind === "configuration") {
+    return right.kind === "configuration" && JSON.stringify(left) === JSON.stringify(right);
+  }
+  return left.kind === right.kind;
+}
+
+function isSameBytes(left: Uint8Array, right: Uint8Array): boolean {
+  if (left === right) return true;
+  for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return false;
+  return true;
+}

@@ -1,0 +1,45 @@
+/** A whole node as the simulation needs it; `CellNode` of @quipu/cluster fits, and anything else that shall be tried. */
+import type { ReplicaDoor } from "@quipu/cluster";
+import type { MemberId } from "@quipu/consensus";
+import type { Clock, Disk, KeyValueStore, Network, Random } from "@quipu/core";
+import type { CounterMachine } from "@quipu/counters";
+import type { VirtualLog } from "@quipu/log";
+import type { ObservedGroup } from "./member-book.ts";
+import type { CellMutationSet } from "./mutation-set.ts";
+import type { CellSwarm } from "./swarm.ts";
+
+export interface GroupUnderTest extends ObservedGroup {
+  readonly group: number;
+  changeMembers(voters: readonly MemberId[], learners: readonly MemberId[]): unknown;
+  transferLeadership(to: MemberId): unknown;
+}
+
+export interface NodeUnderTest {
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  readonly member: MemberId;
+  readonly door: ReplicaDoor;
+  readonly machine: CounterMachine;
+  readonly isServing: boolean;
+  readonly groups: readonly GroupUnderTest[];
+  checkpoint(): Promise<void>;
+}
+
+/** One life's ports, and who wants to hear of it. */
+export interface LifeOptions {
+  readonly disk: Disk;
+  readonly store: KeyValueStore;
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly node: number;
+  readonly bootstrap: { readonly type: "found"; readonly founders: readonly number[] } | { readonly type: "join" };
+  readonly swarm: CellSwarm;
+  readonly mutations: CellMutationSet;
+  readonly onFatal: (error: unknown) => void;
+  readonly observeLog: (log: VirtualLog) => VirtualLog;
+  readonly observeGroup: (group: number, raft: ObservedGroup) => void;
+  readonly recovered: () => void;
+}
+
+export type MakeNode = (options: LifeOptions) => NodeUnderTest;
