@@ -88,8 +88,18 @@ export function groupWrite(write: ModelWrite): GroupWrite {
 }
 
 export function queue(wal: WriteAheadLog, write: ModelWrite, done: (error: unknown) => void): void {
-  if (write.remove) wal.removeGroup(write.group, done);
+  const { group, trimUpTo } = write;
+  if (write.remove) wal.removeGroup(group, done);
+  else if (trimUpTo !== undefined && isTrim(wal, write)) wal.trim(group, trimUpTo, done);
   else wal.write(write.group, groupWrite(write), done);
+}
+
+/** Nothing but a trim, of durable records. */
+export function isTrim(wal: WriteAheadLog, write: ModelWrite): boolean {
+  const { group, hardState, restartAt, trimUpTo, truncateFrom, records } = write;
+  if (hardState !== undefined || restartAt !== undefined || truncateFrom !== undefined) return false;
+  if (trimUpTo === undefined || records.length > 0) return false;
+  return trimUpTo >= wal.firstIndex(group) && trimUpTo < wal.nextIndex(group);
 }
 
 /** The group as the log has it, by `readAll`; records that no test wrote are undefined. */

@@ -30,6 +30,7 @@ import {
   type QueuedWrite,
   Refusal,
   removalOf,
+  trimOf,
   WriteQueue,
 } from "./write-queue.ts";
 
@@ -157,7 +158,7 @@ export class WriteAheadLog {
    * `done` is called exactly once, per group in queue order. With DISK_FAILED the outcome is unknown. With
    * DISK_FULL nothing was written, and the same holds for every write of the group queued behind it, for each
    * builds on it: their `done` get DISK_FULL in the same turn, before any later write's, and the group goes on
-   * after its last durable write. (Only trims of durable records and removals stand by themselves and are kept.)
+   * after its last durable write. (Only `trim` and `removeGroup` stand by themselves and may be kept.)
    */
   write(group: number, write: GroupWrite, done: Completion): void {
     const { hardState, restartAt, trimUpTo, truncateFrom, records } = write;
@@ -176,6 +177,7 @@ export class WriteAheadLog {
     );
     this.#enqueue({
       group,
+      independent: false,
       removes: false,
       hardState,
       restartAt,
@@ -205,9 +207,10 @@ export class WriteAheadLog {
    * group needs are unlinked. With several groups the slowest pins: see `pinningGroups`.
    */
   trim(group: number, upTo: number, done: Completion): void {
-    invariant(upTo < this.nextIndex(group), `trim of group ${group} to ${upTo} past ${this.nextIndex(group) - 1}`);
+    const next = Math.min(this.nextIndex(group), this.#queue.nextIndex(group));
+    invariant(upTo < next, `trim of group ${group} to ${upTo} past ${next - 1}`);
     if (upTo < this.firstIndex(group)) done(undefined);
-    else this.write(group, { trimUpTo: upTo }, done);
+    else this.#enqueue(trimOf(group, upTo + 1, done));
   }
 
   /** Forgets the group: its records, its hard state. */

@@ -14,6 +14,8 @@ export type Completion = (error: QuipuError | undefined) => void;
 /** One atomic write: a GroupWrite, or the group's removal. All of one shape: every commit passes here. */
 export interface QueuedWrite {
   readonly group: number;
+  /** A trim or a removal by itself: right whatever becomes of the writes before it. */
+  readonly independent: boolean;
   readonly removes: boolean;
   readonly hardState: Uint8Array | undefined;
   readonly restartAt: number | undefined;
@@ -167,16 +169,15 @@ export class WriteQueue {
     advance(queued, write);
   }
 
-  /** A trim or removal by itself, right whatever became of the writes before it. */
   #isIndependent(write: QueuedWrite, refusal: Refusal): boolean {
-    if (write.hardState !== undefined || write.records.length > 0 || replaces(write)) return false;
-    if (write.removes) return true;
+    if (!write.independent || write.removes) return write.independent;
+    // Of records that are durable and stay: not of those that a write before it was to put in their place.
     const durableNext = this.#tables.groups.get(write.group)?.nextIndex ?? 1;
     return !refusal.replacing.has(write.group) && (write.firstNeeded ?? 0) <= durableNext;
   }
 
   /** Takes out everything: the log failed. */
-  clear(): QueuedWrite[] {
+  clear(): readonly QueuedWrite[] {
     const writes = this.#waiting;
     this.#waiting = [];
     this.#frame.reset();
@@ -196,8 +197,7 @@ export class WriteQueue {
   #checkRoom(write: QueuedWrite): void {
     let payloadBytes = write.hardState?.length ?? 0;
     for (const record of write.records) payloadBytes += record.length;
-    // Four entries at most beside the records.
-    if (this.#frame.sizeBytesWith(write.records.length + 4, payloadBytes) <= this.#limits.frameBytesMax) return;
+    if (this.#frame.sizeBytesWith(entryCount(write), payloadBytes) <= this.#limits.frameBytesMax) return;
     if (!this.#frame.empty) throw new QuipuError("OVERLOADED", "the write-ahead log's queue is full");
     throw new QuipuError("VALUE_TOO_LARGE", `${payloadBytes} bytes do not fit one frame of the log`);
   }
@@ -218,10 +218,21 @@ export function addEntries(frame: FrameBuilder, write: QueuedWrite, choice: Entr
   for (const record of write.records) frame.add(entryKind.record, group, index++, record);
 }
 
+function entryCount(write: QueuedWrite): number {
+  let count = write.records.length;
+  if (write.hardState !== undefined) count++;
+  if (write.removes) count++;
+  if (write.restartAt !== undefined) count++;
+  if (write.firstNeeded !== undefined) count++;
+  if (write.truncateFrom !== undefined) count++;
+  return count;
+}
+
 /** A write that has no more than records. */
 export function appendOf(group: number, first: number, records: readonly Uint8Array[], done: Completion): QueuedWrite {
   return {
     group,
+    independent: false,
     removes: false,
     hardState: undefined,
     restartAt: undefined,
@@ -235,7 +246,12 @@ export function appendOf(group: number, first: number, records: readonly Uint8Ar
 
 /** A write that removes the group. */
 export function removalOf(group: number, done: Completion): QueuedWrite {
-  return { ...appendOf(group, 1, noRecords, done), removes: true };
+  return { ...appendOf(group, 1, noRecords, done), independent: true, removes: true };
+}
+
+/** A write that has no more than a trim. */
+export function trimOf(group: number, firstNeeded: number, done: Completion): QueuedWrite {
+  return { ...appendOf(group, 1, noRecords, done), independent: true, firstNeeded };
 }
 
 /** What is queued of a group, with `write` behind it. */
