@@ -12,8 +12,16 @@ export function tickElection(state: RaftState, role: Follower | PreCandidate | C
   role.elapsedTicks += 1;
   if (role.elapsedTicks < role.timeoutTicks) return;
   // Learners, removed members and members without a cell never campaign; they forget who led.
-  if (isVoter(state.log.configuration, state.member)) preCampaign(state);
+  if (mayCampaign(state)) preCampaign(state);
   else state.becomeFollower(state.term, undefined);
+}
+
+/**
+ * A member that the newest configuration leaves out still campaigns until that is committed: its log may be the only
+ * one that is long enough to win (thesis §4.2.2). Its own vote does not count then.
+ */
+function mayCampaign(state: RaftState): boolean {
+  return state.log.possibleConfigurations().some((configuration) => isVoter(configuration, state.member));
 }
 
 /** Asks whether the others would vote: a member that could not win must not push everybody to a new term. */
@@ -135,5 +143,5 @@ export function onTimeoutNow(state: RaftState, from: MemberId, _message: Timeout
   const role = state.role;
   // Late ones are of an old term, or find a leader other than their sender.
   if (role.role !== "follower" || (role.leader !== undefined && role.leader !== from)) return;
-  if (isVoter(state.log.configuration, state.member)) campaign(state, true);
+  if (mayCampaign(state)) campaign(state, true);
 }

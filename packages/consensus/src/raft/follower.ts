@@ -144,8 +144,10 @@ export function installed(state: RaftState, start: LogStart): void {
     if (log.termAt(start.index) === start.term) {
       state.commitTo(start.index); // Equal there, so equal before (Log Matching, §5.3).
     } else {
-      // Entries have terms up to that of their leader: from here on this member knows of that term.
-      if (start.term > state.term) state.becomeFollower(start.term, undefined);
+      // A leader or candidate that lacks something committed is one of the past.
+      const { term } = state;
+      const passed = start.term > term || state.role.role !== "follower";
+      if (passed) state.becomeFollower(start.term > term ? start.term : term, undefined);
       state.restart(start);
     }
   }

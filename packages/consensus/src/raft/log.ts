@@ -83,6 +83,12 @@ export class RaftLog {
     return this.#newestConfiguration().index;
   }
 
+  /** Configurations that may yet turn out to be the group's: the last committed one and all behind it, ascending. */
+  possibleConfigurations(): readonly Configuration[] {
+    const committed = this.#configurations.findLastIndex((placed) => placed.index <= this.#committed);
+    return this.#configurations.slice(committed).map((placed) => placed.configuration);
+  }
+
   /** The first seal in the log, committed or not. */
   get sealIndex(): LogIndex | undefined {
     return this.#sealIndex;
@@ -177,20 +183,24 @@ export class RaftLog {
     this.#committed = to;
   }
 
-  /** How the log would begin after `index`; undefined if it does not reach there. */
+  /**
+   * How the log would begin after `index`; undefined if it does not reach there, or if the configuration of that time
+   * is not known: a member that joined has entries that are older than its first configuration.
+   */
   startAt(index: LogIndex): LogStart | undefined {
     const term = this.termAt(index);
     if (term === undefined) return undefined;
-    const configuration = this.#configurations.findLast((placed, at) => at === 0 || placed.index <= index);
-    invariant(configuration !== undefined, `no configuration at ${index}`);
-    return { index, term, configuration: configuration.configuration };
+    const configuration = this.#configurations.findLast((placed) => placed.index <= index)?.configuration;
+    return configuration === undefined || configuration.voters.length === 0
+      ? undefined
+      : { index, term, configuration };
   }
 
-  /** The log begins after `upTo`, which is committed. */
-  trim(upTo: LogIndex): LogStart {
+  /** The log begins after `upTo`, which is committed; undefined if it cannot. */
+  trim(upTo: LogIndex): LogStart | undefined {
     invariant(upTo <= this.#committed, `trims up to ${upTo}, but only ${this.#committed} is committed`);
     const start = this.startAt(upTo);
-    invariant(start !== undefined, `trims up to ${upTo}, the log begins after ${this.#start.index}`);
+    if (start === undefined) return undefined;
     const gone = upTo - this.#start.index;
     for (let at = 0; at < gone; at++) this.#retainedBytes -= entryBytes(this.#entries[at] as Entry);
     this.#entries = this.#entries.slice(gone);

@@ -247,7 +247,8 @@ export class Raft implements ConsensusCore<RaftMessage> {
     // The seal stays: without it the log would be open again after a restart.
     const highest = log.sealedAt === undefined ? delivered : moved(log.sealedAt, -1);
     const index = upTo < highest ? upTo : highest;
-    if (index > log.start.index) outbox.persist().trim = log.trim(index);
+    const start = index > log.start.index ? log.trim(index) : undefined;
+    if (start !== undefined) outbox.persist().trim = start;
   }
 
   /** Ends the step: what changed is told, what it put on disk is noted. */

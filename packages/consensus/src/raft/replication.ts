@@ -91,7 +91,8 @@ export function sendHeartbeat(state: RaftState, leader: Leader, to: MemberId, pr
     return;
   }
   // Not above its match: what else it holds at that index may be another leader's (§5.3).
-  const commit = lower(state.log.committed, progress.match);
+  const known = state.mutation === "commit-beyond-match" ? state.log.last : progress.match;
+  const commit = lower(state.log.committed, known);
   state.send(to, { type: "heartbeat", term: state.term, commit, barrier: leader.reads.number });
 }
 

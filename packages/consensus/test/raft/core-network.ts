@@ -21,11 +21,12 @@ import {
   type RaftSettings,
   defaultRaftSettings,
   type RestoredState,
+  sameConfiguration,
   type Term,
 } from "@quipu/consensus";
+import { assert, checkTrue, holds, type Persist, sameContent, written } from "./core-disk.ts";
 
 type RaftEffect = Effect<RaftMessage>;
-type Persist = Extract<RaftEffect, { type: "persist" }>;
 
 interface Node {
   readonly member: MemberId;
@@ -62,11 +63,15 @@ export class CoreNetwork {
   readonly #nodes = new Map<MemberId, Node>();
   readonly #options: CoreNetworkOptions;
   readonly #random: Random;
+  readonly #founding: Configuration;
   readonly #leaders = new Map<number, MemberId>();
   /** What the group has decided, by index. */
-  readonly #chosen: { term: Term; entry: Entry }[] = [];
+  readonly #chosen: { readonly entry: Entry; readonly committedIn: Term }[] = [];
   #chosenUpTo = 0;
   #requests = 0;
+  #snapshotsNeeded: { readonly to: MemberId; readonly from: MemberId }[] = [];
+  /** Of the first committed seal. */
+  #sealedAt: number | undefined;
   #written = 0;
   /** While healing nothing crashes. */
   calm = true;
@@ -75,7 +80,8 @@ export class CoreNetwork {
     this.#options = options;
     this.#random = options.random;
     const voters = Array.from({ length: options.size }, (_, at) => memberId(at + 1));
-    for (const member of voters) this.add(member, foundingConfiguration(voters));
+    this.#founding = foundingConfiguration(voters);
+    for (const member of voters) this.add(member, this.#founding);
   }
 
   add(member: MemberId, configuration: Configuration): void {
@@ -131,7 +137,7 @@ export class CoreNetwork {
     const node = this.#node(member);
     const survives = this.#random.below(node.underWay.length + 1);
     for (const persist of node.underWay.slice(0, survives)) {
-      this.#makeDurable(node, persist);
+      node.durable = written(node.member, node.durable, persist);
       if (this.#random.chance(1, 2)) this.#post(node, persist);
     }
     node.underWay = [];
@@ -150,7 +156,7 @@ export class CoreNetwork {
         return;
       }
     }
-    this.#observe(node);
+    this.#observe(node, input.type === "installed");
   }
 
   tick(member: MemberId): void {
@@ -162,7 +168,7 @@ export class CoreNetwork {
     const node = this.#node(member);
     const persist = node.underWay.shift();
     if (persist === undefined) return;
-    this.#makeDurable(node, persist);
+    node.durable = written(node.member, node.durable, persist);
     this.#post(node, persist);
     this.step(member, { type: "persisted", token: persist.token });
   }
@@ -181,7 +187,7 @@ export class CoreNetwork {
   }
 
   propose(member: MemberId, count: number): number {
-    const first = this.view(member).last + 1;
+    const first = (this.#node(member).core?.inspect().last ?? 0) + 1;
     const records = Array.from({ length: count }, () => {
       this.#written += 1;
       return new Uint8Array([this.#written & 255, (this.#written >> 8) & 255, (this.#written >> 16) & 255]);
@@ -206,10 +212,40 @@ export class CoreNetwork {
     const source = this.#node(from).core;
     const target = this.#node(to);
     if (source === undefined || target.core === undefined) return;
-    const start = source.startAt(source.inspect().delivered);
+    const { delivered, sealedAt } = source.inspect();
+    // State ends before the seal: there are no records behind it.
+    const start = source.startAt(sealedAt === undefined || delivered < sealedAt ? delivered : before(sealedAt));
     if (start === undefined || start.index <= (target.snapshot?.index ?? 0)) return;
     target.snapshot = start;
     this.step(to, { type: "installed", start });
+  }
+
+  trim(member: MemberId): void {
+    const { start, delivered } = this.view(member);
+    const upTo = start.index + this.#random.below(delivered - start.index + 1);
+    this.step(member, { type: "trim", upTo: upTo as LogIndex });
+  }
+
+  /** Deliveries and disk writes among `members` only. */
+  burst(random: Random, members: readonly MemberId[], steps: number): void {
+    const fast = new Set(members);
+    for (let step = 0; step < steps; step++) {
+      const at = this.inTransit.findIndex(({ from, to }) => fast.has(from) && fast.has(to));
+      const writer = [...fast].find((member) => this.hasUnderWay(member));
+      if (writer !== undefined && (at < 0 || random.chance(1, 2))) this.complete(writer);
+      else if (at >= 0) this.deliver(at, false);
+      else return;
+    }
+  }
+
+  takeSnapshotsNeeded(): readonly { readonly to: MemberId; readonly from: MemberId }[] {
+    const wanted = this.#snapshotsNeeded;
+    this.#snapshotsNeeded = [];
+    return wanted;
+  }
+
+  get elections(): number {
+    return this.#leaders.size;
   }
 
   /** Everything arrives and becomes durable, in order, until nothing happens any more; no time passes. */
@@ -243,6 +279,7 @@ export class CoreNetwork {
   check(): void {
     for (const node of this.#nodes.values()) {
       this.#checkDurable(node);
+      this.#checkConfiguration(node);
       for (const other of this.#nodes.values()) if (node.member < other.member) this.#checkMatching(node, other);
     }
   }
@@ -265,6 +302,7 @@ export class CoreNetwork {
         node.underWay.push(effect);
         return;
       case "send":
+        checkTrue(node.member, node.durable, effect.envelope.message);
         this.inTransit.push({ from: node.member, to: effect.envelope.to, message: effect.envelope.message });
         return;
       case "barrierReady": {
@@ -276,8 +314,13 @@ export class CoreNetwork {
       case "commit":
         return;
       case "proposed":
-      case "reply":
+        this.#checkProposed(node, effect);
+        this.replies.push(effect);
+        return;
       case "needSnapshot":
+        this.#snapshotsNeeded.push({ to: node.member, from: effect.from });
+        return;
+      case "reply":
       case "role":
       case "configuration":
         this.replies.push(effect);
@@ -285,27 +328,13 @@ export class CoreNetwork {
   }
 
   #post(node: Node, persist: Persist): void {
-    for (const { to, message } of persist.sendAfter) this.inTransit.push({ from: node.member, to, message });
+    for (const { to, message } of persist.sendAfter) {
+      checkTrue(node.member, node.durable, message);
+      this.inTransit.push({ from: node.member, to, message });
+    }
   }
 
-  #makeDurable(node: Node, persist: Persist): void {
-    let { hardState, start, entries } = node.durable;
-    if (persist.hardState !== undefined) {
-      assert(persist.hardState.term >= hardState.term, `durable term of ${node.member} went back`);
-      hardState = persist.hardState;
-    }
-    if (persist.restart !== undefined) [start, entries] = [persist.restart, []];
-    if (persist.trim !== undefined) {
-      entries = entries.slice(persist.trim.index - start.index);
-      start = persist.trim;
-    }
-    if (persist.truncateFrom !== undefined) entries = entries.slice(0, persist.truncateFrom - start.index - 1);
-    node.durable = { hardState, start, entries: [...entries, ...persist.append] };
-    const { entries: now } = node.durable;
-    now.forEach((entry, at) => assert(entry.index === start.index + 1 + at, `hole in the durable log: ${entry.index}`));
-  }
-
-  #observe(node: Node): void {
+  #observe(node: Node, installed: boolean): void {
     const view = this.view(node.member);
     const { seen } = node;
     assert(view.term >= seen.term, `term of ${node.member} went back`);
@@ -313,25 +342,34 @@ export class CoreNetwork {
     assert(view.delivered >= seen.delivered, `delivered of ${node.member} went back`);
     assert(view.start.index <= view.delivered && view.delivered <= view.committed, `order at ${node.member}`);
     assert(view.committed <= view.last && view.delivered <= view.persisted, `order at ${node.member}`);
-    if (view.role === "leader") this.#observeLeader(node, view);
+    if (view.role === "leader") this.#observeLeader(node, view, installed);
     for (let index = Math.max(seen.committed, view.start.index) + 1; index <= view.committed; index++) {
       this.#observeCommitted(node, view, index);
     }
     node.seen = { term: view.term, committed: view.committed, delivered: view.delivered };
   }
 
-  #observeLeader(node: Node, view: CoreView): void {
+  #observeLeader(node: Node, view: CoreView, installed: boolean): void {
     const known = this.#leaders.get(view.term);
     assert(known === undefined || known === node.member, `two leaders in term ${view.term}: ${known}, ${node.member}`);
     for (const { match, next, member } of view.progress) {
       assert(match < next && match <= view.last, `progress of ${member}: ${match} < ${next}`);
     }
+    const { committed } = view;
+    if (committed > node.seen.committed && known !== undefined && !installed) {
+      // Only entries of the own term commit by counting (§5.4.2).
+      const counted = this.#core(node.member).entry(committed)?.term;
+      assert(counted === view.term, `leader of term ${view.term} counts ${committed} of term ${counted}`);
+    }
     if (known !== undefined) return;
     this.#leaders.set(view.term, node.member);
     // Leader Completeness (§5.4.3).
     for (let index = view.start.index + 1; index <= this.#chosenUpTo; index++) {
+      const chosen = this.#chosen[index];
+      // A leader of an earlier term may come late: it can do no more harm.
+      if (chosen === undefined || chosen.committedIn >= view.term) continue;
       const has = this.#core(node.member).entry(index as LogIndex)?.term;
-      assert(has === this.#chosen[index]?.term, `leader ${node.member} of term ${view.term} lacks ${index}`);
+      assert(has === chosen.entry.term, `leader ${node.member} of term ${view.term} lacks ${index}`);
     }
   }
 
@@ -340,22 +378,59 @@ export class CoreNetwork {
     assert(entry !== undefined, `committed ${index} is not in the log of ${node.member}`);
     const chosen = this.#chosen[index];
     if (chosen === undefined) {
-      this.#chosen[index] = { term: entry.term, entry };
+      this.#chosen[index] = { entry, committedIn: view.term };
       this.#chosenUpTo = Math.max(this.#chosenUpTo, index);
+      if (entry.kind === "seal" && this.#sealedAt === undefined) this.#sealedAt = index;
       const held = isQuorum(view.configuration, (member) => this.#holdsDurably(member, entry));
       assert(held, `${index} of term ${entry.term} is committed by ${node.member}, but not on a quorum's disks`);
     } else {
       // State Machine Safety (§5.4.3).
-      assert(chosen.term === entry.term, `${index} committed twice: terms ${chosen.term}, ${entry.term}`);
+      assert(chosen.entry.term === entry.term, `${index} committed twice: ${chosen.entry.term}, ${entry.term}`);
       assert(sameContent(chosen.entry, entry), `${index} has two contents`);
     }
   }
 
   #holdsDurably(member: MemberId, entry: Entry): boolean {
     const durable = this.#nodes.get(member)?.durable;
-    if (durable === undefined) return false;
-    if (durable.start.index >= entry.index) return true;
-    return durable.entries[entry.index - durable.start.index - 1]?.term === entry.term;
+    return durable !== undefined && holds(durable, entry);
+  }
+
+  #checkProposed(node: Node, effect: Extract<RaftEffect, { type: "proposed" }>): void {
+    const core = this.#core(node.member);
+    const { start, committed, sealedAt } = core.inspect();
+    const sealed = this.#sealedAt !== undefined && committed >= this.#sealedAt;
+    assert(sealed === (sealedAt !== undefined), `sealed at ${this.#sealedAt}, ${node.member} says ${sealedAt}`);
+    const entry = core.entry(effect.first);
+    if (entry?.kind === "record") {
+      for (let index = start.index + 1; index < effect.first; index++) {
+        assert(core.entry(index as LogIndex)?.kind !== "seal", `${effect.first} stands behind the seal ${index}`);
+      }
+    }
+    if (entry?.kind !== "configuration") return;
+    // With joint consensus no history is known in which a breach of this does harm, so the rule itself is checked.
+    const own = core.entry(committed)?.term ?? start.term;
+    assert(own === effect.term, `configuration ${effect.first} of term ${effect.term}, committed is only term ${own}`);
+  }
+
+  /** In force is what the log says, and the start of a log says what the group decided. */
+  #checkConfiguration(node: Node): void {
+    if (node.core === undefined) return;
+    const { start, last, configuration } = node.core.inspect();
+    let expected = start.configuration;
+    for (let index = start.index + 1; index <= last; index++) {
+      const entry = node.core.entry(index as LogIndex);
+      if (entry?.kind === "configuration") expected = entry.configuration;
+    }
+    assert(sameConfiguration(expected, configuration), `${node.member} follows another configuration than its log's`);
+    if (start.index === 0) return;
+    const decided = this.#chosen.findLast(
+      (chosen, index) => index <= start.index && chosen?.entry.kind === "configuration",
+    )?.entry;
+    const then = decided?.kind === "configuration" ? decided.configuration : this.#founding;
+    assert(
+      sameConfiguration(then, start.configuration),
+      `the start of ${node.member} has an undecided configuration: ${JSON.stringify([start, then])}`,
+    );
   }
 
   /** What the core believes to be durable is. */
@@ -398,12 +473,6 @@ export class CoreNetwork {
   }
 }
 
-function sameContent(a: Entry, b: Entry): boolean {
-  return a === b || JSON.stringify(a) === JSON.stringify(b);
-}
-
-export class SafetyViolation extends Error {}
-
-function assert(condition: boolean, message: string): asserts condition {
-  if (!condition) throw new SafetyViolation(message);
+function before(index: LogIndex): LogIndex {
+  return (index - 1) as LogIndex;
 }
