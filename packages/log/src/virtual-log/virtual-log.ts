@@ -69,7 +69,9 @@ class ChainedLog implements VirtualLog {
 
   async start(): Promise<void> {
     await this.#adopt(this.#chain);
-    await this.finishSealedChain();
+    // A log on several nodes may be without a quorum for long, and without a state on this one: opening must not wait
+    // for it. Whoever appends or asks for the tail completes the chain.
+    if (this.replication() === undefined) await this.finishSealedChain();
   }
 
   append(records: readonly Uint8Array[]): Promise<Appended> {
