@@ -142,8 +142,10 @@ export class RaftLog {
     let expected = this.last + 1;
     let term = this.lastTerm;
     for (const entry of entries) {
-      invariant(entry.index === expected, `append at ${entry.index}, the log ends at ${expected - 1}`);
-      invariant(entry.term >= term, `append of term ${entry.term} at ${entry.index} behind term ${term}`);
+      // The text is made only if it is needed: this loop runs for every entry of every member.
+      if (entry.index !== expected || entry.term < term) {
+        invariant(false, `append of ${entry.index} (term ${entry.term}) behind ${expected - 1} (term ${term})`);
+      }
       expected += 1;
       term = entry.term;
       const size = entryBytes(entry);
