@@ -122,7 +122,13 @@ export class TestCell {
       clock,
       random: new SeededRandom(this.random.uint32()),
       bootstrap: bootstrap === "found" ? { type: "found", founders: this.founders } : { type: "join" },
-      settings: { persistBytesMax: 64 * 1024, appendBytesMax: 64 * 1024, ...settings, core: core ?? {} },
+      settings: {
+        persistBytesMax: 64 * 1024,
+        appendBytesMax: 64 * 1024,
+        rewriteBytesMax: 64 * 1024,
+        ...settings,
+        core: core ?? {},
+      },
       onFatal: (error) => fatal.push(error),
       ...(mutation !== undefined && { mutation }),
     });
@@ -204,7 +210,10 @@ export class TestCell {
     if (typeof what !== "function") what.then(note, note);
     const endMs = this.nowMs + limitMs;
     while (typeof what === "function" ? !what() : !settled) {
-      if (this.nowMs > endMs) throw new Error(`still waiting after ${limitMs} ms: ${String(what)}`);
+      if (this.nowMs > endMs)
+        throw new Error(
+          `still waiting after ${limitMs} ms: ${typeof what === "function" ? what.toString() : "a promise"}`,
+        );
       await this.step();
     }
     return typeof what === "function" ? (undefined as Result) : what;

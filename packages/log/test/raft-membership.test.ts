@@ -3,8 +3,11 @@ import { type MemberId, memberOf } from "@quipu/consensus";
 import { describe, expect, test } from "vitest";
 import { bytesOf, Reading, TestCell } from "./raft-harness.ts";
 
-const votersOf = (cell: TestCell, member: MemberId): readonly MemberId[] =>
-  cell.group(member).inspect().configuration.voters;
+/** None while the configuration is joint. */
+function votersOf(cell: TestCell, member: MemberId): readonly MemberId[] {
+  const { voters, outgoing } = cell.group(member).inspect().configuration;
+  return outgoing.length === 0 ? voters : [];
+}
 
 async function withRecords(cell: TestCell): Promise<MemberId> {
   const leader = await cell.untilLeader();

@@ -1,7 +1,8 @@
 /**
  * Who belongs to a group, as far as no operator has to say it: a member that is in no configuration asks to be let in;
  * the leader lets it in as a learner, in place of the member that its node was before it lost its disk, and makes learners
- * that have caught up voters. One change at a time; what is refused is tried again later.
+ * that have caught up voters. One change at a time; what is refused is tried again later. A leader whose disk is full
+ * hands its leadership over.
  */
 import { isJoint, type MemberId, membersOf, nodeOf } from "@quipu/consensus";
 import type { GroupHost } from "./group-host.ts";
@@ -22,6 +23,7 @@ export class MembershipKeeper {
   tick(): void {
     const { settings, nowTicks, leadership, hub, group } = this.#host;
     if (leadership.role === "leader" && settings.promoteLearners) this.#promote();
+    if (leadership.role === "leader" && nowTicks % settings.joinTicks === 0) this.#handOver();
     if (leadership.leader !== undefined || nowTicks % settings.joinTicks !== 0) return;
     // A member that was taken out knows a configuration, and stays out.
     if (membersOf(this.#host.inspect().configuration).length > 0) return;
@@ -58,6 +60,15 @@ export class MembershipKeeper {
       [...voters, ready.member],
       learners.filter((member) => member !== ready.member),
     );
+  }
+
+  /** A leader that has no room for the log takes nothing: whoever has most of it leads in its place, if it has room. */
+  #handOver(): void {
+    if (this.#host.refusal === undefined) return;
+    const { configuration, progress } = this.#host.inspect();
+    const able = progress.filter(({ member, state }) => configuration.voters.includes(member) && state === "replicate");
+    const [best] = able.toSorted((left, right) => right.match - left.match);
+    if (best !== undefined) this.#host.step({ type: "transferLeadership", to: best.member });
   }
 
   #mayChange(): boolean {

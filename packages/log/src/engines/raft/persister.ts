@@ -32,7 +32,7 @@ export class Persister {
   /** As of the last write handed over. */
   #hardState: HardState;
   #start: LogStart;
-  /** In order; the first of them are in the write under way. */
+  /** In order; not those in the write under way. */
   readonly #waiting: PersistEffect[] = [];
   #busy = false;
   /** The disk had no room for the last write. */
@@ -62,8 +62,15 @@ export class Persister {
   }
 
   add(effect: PersistEffect): void {
-    this.#waiting.push(effect);
     this.#lastToken = effect.token;
+    const last = this.#waiting.at(-1);
+    if (last !== undefined && this.#waiting.length >= this.#host.settings.persistsWaitingMax && isMessage(effect)) {
+      // While the disk refuses everything, peers go on asking: their answers are lost, as messages may be.
+      const { token } = effect;
+      this.#waiting.splice(-1, 1, { ...last, token });
+    } else {
+      this.#waiting.push(effect);
+    }
     this.#begin();
   }
 
@@ -86,14 +93,14 @@ export class Persister {
       restartAt: this.#start.index + 1,
       ...(entries.length > 0 && { records: entries.map(encodeEntry) }),
     };
-    this.#write(write, () => undefined);
+    this.#write(write, () => undefined, "may be refused");
     return true;
   }
 
   #begin(): void {
     if (this.#busy || this.#waiting.length === 0 || this.#retryTicks > 0) return;
     if (this.#full && this.#trimAhead()) return;
-    const effects = this.#waiting.slice(0, this.#count());
+    const effects = this.#waiting.splice(0, this.#count());
     const before = { hardState: this.#hardState, start: this.#start };
     for (const { hardState, restart, trim } of effects) {
       if (this.#host.mutation !== "hard-state-not-written") this.#hardState = hardState ?? this.#hardState;
@@ -112,6 +119,7 @@ export class Persister {
         this.#written(effects);
         return;
       }
+      this.#waiting.unshift(...effects);
       this.#hardState = before.hardState;
       this.#start = before.start;
     });
@@ -146,14 +154,18 @@ export class Persister {
     return true;
   }
 
-  #write(write: GroupWrite, ended: (error: QuipuError | undefined) => void): void {
+  #write(
+    write: GroupWrite,
+    ended: (error: QuipuError | undefined) => void,
+    necessity: "needed" | "may be refused" = "needed",
+  ): void {
     this.#busy = true;
     const done = (error: QuipuError | undefined): void => {
       this.#host.run(() => {
         this.#busy = false;
         ended(error);
         if (error === undefined) this.#full = false;
-        else this.#refused(error);
+        else if (necessity === "needed" || error.code === "DISK_FAILED") this.#refused(error);
         this.#begin();
       });
     };
@@ -177,7 +189,6 @@ export class Persister {
   }
 
   #written(effects: readonly PersistEffect[]): void {
-    this.#waiting.splice(0, effects.length);
     const sendAfter: Envelope<RaftMessage>[] = [];
     for (const effect of effects) for (const envelope of effect.sendAfter) sendAfter.push(envelope);
     this.#durableToken = effects.at(-1)?.token ?? this.#durableToken;
@@ -190,6 +201,12 @@ export class Persister {
   #state(): Uint8Array {
     return encodeGroupState({ hardState: this.#hardState, start: this.#start });
   }
+}
+
+/** Nothing of it goes to the disk. */
+function isMessage({ hardState, restart, trim, truncateFrom, append }: PersistEffect): boolean {
+  const parts = [hardState, restart, trim, truncateFrom];
+  return parts.every((part) => part === undefined) && append.length === 0;
 }
 
 /** What several persists come to when they are written together, without the hard state. */

@@ -38,6 +38,8 @@ export interface RaftEngineSettings {
   readonly persistRetryTicks: number;
   /** What waits for the write under way goes together into the next one, up to this. */
   readonly persistBytesMax: number;
+  /** Persists that wait; beyond, those that are only messages for when the disk has caught up are lost. */
+  readonly persistsWaitingMax: number;
   /** A log up to this size that keeps an old segment is written again in the newest one. */
   readonly rewriteBytesMax: number;
   /** Inputs that wait while effects are carried out; messages beyond are dropped, as a network may. */
@@ -98,6 +100,8 @@ export const raftEngineSettings: RaftEngineSettings = {
   checkpointRepeatTicks: 20,
   persistRetryTicks: 2,
   persistBytesMax: 4 * mebibyte,
+  // More than all messages in flight from a leader.
+  persistsWaitingMax: 1024,
   // 10 ms of a disk, once per segment.
   rewriteBytesMax: mebibyte,
   waitingInputsMax: 4096,

@@ -20,6 +20,7 @@ export class Trimming {
   readonly #others: Map<MemberId, LogIndex> = new Map();
   /** When a member was heard of last. */
   readonly #heardTicks: Map<MemberId, number> = new Map();
+  /** The log began after it when it was looked at last. */
   #trimmed: number;
   #saidTicks = 0;
 
@@ -69,12 +70,20 @@ export class Trimming {
   }
 
   #trim(): void {
+    this.#trimmed = Math.max(this.#trimmed, this.#delivery.first - 1);
     const upTo = Math.min(this.#agreed(), this.#delivery.delivered);
     if (upTo <= this.#trimmed) return;
-    const kept = Math.min(upTo, this.#neededByFollowers());
-    if (kept <= this.#trimmed) return;
-    this.#trimmed = kept;
-    this.#host.step({ type: "trim", upTo: logIndex(kept) });
+    const last = this.#recordAtOrBelow(Math.min(upTo, this.#neededByFollowers()));
+    if (last <= this.#trimmed) return;
+    this.#trimmed = last;
+    this.#host.step({ type: "trim", upTo: logIndex(last) });
+  }
+
+  /** The log begins behind a record, never behind a hole: who has all the records that there were misses nothing. */
+  #recordAtOrBelow(index: number): number {
+    let at = index;
+    while (at > this.#trimmed && this.#host.entry(logIndex(at))?.kind !== "record") at--;
+    return at;
   }
 
   /** Up to here a majority could go on without the log. */
