@@ -11,6 +11,9 @@ const complete = (action: () => void): void => queueMicrotask(action);
 
 const networkMs = 1;
 
+/** Small files: a simulated disk fills them with zeros in memory. */
+const wal = { segmentBytes: 256 * 1024, frameBytesMax: 64 * 1024, groupsMax: 8 };
+
 export class TestHost {
   readonly number: number;
   disk: SimulatedDisk;
@@ -73,6 +76,7 @@ export class TestCell {
       onFatal: (error) => host.fatal.push(error),
       ...this.#options,
       ...options,
+      settings: { wal, ...this.#options.settings, ...options.settings },
     });
     host.node = node;
     const started = node.start();
