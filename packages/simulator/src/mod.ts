@@ -20,7 +20,9 @@ export { Trace } from "./trace.ts";
 export { type MutationCase, mutationCases, type MutationResult, mutationTable, runMutation } from "./mutations.ts";
 export { parseStoredSeeds, type StoredSeed } from "./stored-seeds.ts";
 export { checkAddAndGet, type CounterCheckOptions } from "./linearizability/add-and-get.ts";
+export { type Break, findBreak } from "./linearizability/beginnings.ts";
 export { checkBlindAdds } from "./linearizability/blind-adds.ts";
+export { checkHistory, type CheckOptions } from "./linearizability/check.ts";
 export {
   beginningOf,
   type CompareAndSet,
@@ -30,6 +32,8 @@ export {
   type HistoryValue,
 } from "./linearizability/history.ts";
 export { keyModel, type ModelChoice, type ModelOptions, type SequentialModel } from "./linearizability/models.ts";
+export { readKnossosHistory, readPorcupineHistory } from "./linearizability/recorded-histories.ts";
 export { searchLinearization, type SearchOptions } from "./linearizability/search.ts";
+export { drawTimeline, type TimelineOptions } from "./linearizability/timeline.ts";
 export type { NotLinearizable, Verdict } from "./linearizability/verdict.ts";
 export { checkWitness, type WitnessOptions } from "./linearizability/witness.ts";

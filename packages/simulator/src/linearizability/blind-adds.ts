@@ -24,14 +24,17 @@ export function checkBlindAdds(history: readonly HistoryOperation[], options: Co
 }
 
 function checkKey(part: KeyHistory, initial: Int64): Verdict {
-  const reads = part.operations.filter(({ kind, result }) => kind === "read" && result !== undefined);
-  const adds = part.operations.filter(({ kind }) => kind === "add");
-  const amount = adds[0]?.argument as Int64 | undefined;
-  const foreign = part.operations.find((operation) => isForeign(operation, amount));
-  if (foreign !== undefined) {
-    const why = `${operationText(foreign)} is no read, and no add of ${amount} without an answer`;
-    return { type: "gave-up", key: part.key, why };
+  const [reads, adds]: [HistoryOperation[], HistoryOperation[]] = [[], []];
+  for (const operation of part.operations) {
+    if (operation.kind === "read" && typeof operation.result !== "string") {
+      if (operation.result !== undefined) reads.push(operation);
+    } else if (isLike(operation, adds[0] ?? operation)) adds.push(operation);
+    else {
+      const why = `${operationText(operation)} is no read, and no add of the one amount without an answer`;
+      return { type: "gave-up", key: part.key, why };
+    }
   }
+  const amount = adds[0]?.argument as Int64 | undefined;
   const windows = new SlotWindows(part.key, adds.length);
   for (const read of reads) {
     const seen = addsSeen(read, initial, amount ?? 1);
@@ -44,14 +47,24 @@ function checkKey(part: KeyHistory, initial: Int64): Verdict {
   return windows.check() ?? windows.match(adds);
 }
 
-function isForeign({ kind, argument, result, returnedAt }: HistoryOperation, amount: Int64 | undefined): boolean {
-  if (kind === "read") return typeof result === "string";
-  return kind !== "add" || argument !== amount || argument === 0 || (returnedAt !== undefined && result !== undefined);
+function isLike({ kind, argument, result, returnedAt }: HistoryOperation, first: HistoryOperation): boolean {
+  return (
+    kind === "add" &&
+    argument === first.argument &&
+    argument !== 0 &&
+    !(returnedAt !== undefined && result !== undefined)
+  );
 }
 
 /** How many adds the read saw; undefined where its value is no number of them. */
 function addsSeen(read: HistoryOperation, initial: Int64, amount: Int64): number | undefined {
   const value = (read.result ?? 0) as Int64;
+  if (typeof value === "number" && typeof initial === "number" && typeof amount === "number") {
+    const distance = value - initial;
+    if (Number.isSafeInteger(distance)) {
+      return distance % amount === 0 && distance / amount >= 0 ? Math.abs(distance / amount) : undefined;
+    }
+  }
   const distance = BigInt(value) - BigInt(initial);
   const seen = distance / BigInt(amount);
   return seen >= 0n && seen * BigInt(amount) === distance ? Number(seen) : undefined;
