@@ -18,7 +18,7 @@ import {
   sectorBytes,
   segmentNumber,
 } from "./format.ts";
-import { LogTables } from "./log-tables.ts";
+import { type GroupState, LogTables } from "./log-tables.ts";
 import type { LogMutation } from "./mutation.ts";
 import { corrupt, readFully, type Segment, segmentPath } from "./segment.ts";
 import { SegmentIndex } from "./segment-index.ts";
@@ -191,10 +191,12 @@ class Recovery {
         return this.#tornOrCorrupt(segment, bytes, view, position, header.lengthBytes);
       }
       const frameAt = position;
-      const loads = header.kind === frameKind.entries || oldest;
+      const head = header.kind === frameKind.head ? new LogTables() : undefined;
       const whole = forEachEntry(bytes, view, position, header.lengthBytes, false, (entry) => {
-        if (loads) this.#take(segment, frameAt, entry, header.kind === frameKind.head);
+        if (head !== undefined) takeHeadEntry(head, entry);
+        else this.#take(segment, frameAt, entry);
       });
+      if (head !== undefined) this.#takeHead(segment, head, oldest);
       if (!whole) throw corrupt(segment.path, position, `frame ${header.number} holds an entry that is cut`);
       this.#lastNumber = header.number;
       this.#lastChecksum = header.checksum;
@@ -247,7 +249,26 @@ class Recovery {
     }
   }
 
-  #take(segment: Segment, frameAt: number, entry: Entry, inHead: boolean): void {
+  /** The oldest one is where the groups begin; a later one must say what the frames before it said. */
+  #takeHead(segment: Segment, head: LogTables, oldest: boolean): void {
+    const { groups } = this.#tables;
+    if (oldest) {
+      for (const [group, state] of head.groups) {
+        groups.set(group, state);
+        this.#goneBelow.set(group, state.nextIndex);
+      }
+      return;
+    }
+    for (const group of new Set([...groups.keys(), ...head.groups.keys()])) {
+      const told = head.groups.get(group);
+      const found = groups.get(group);
+      if (told === undefined || found === undefined || !sameState(told, found)) {
+        throw corrupt(segment.path, 0, `group ${group} is not what the segments before make of it`);
+      }
+    }
+  }
+
+  #take(segment: Segment, frameAt: number, entry: Entry): void {
     const { group, index } = entry;
     switch (entry.kind) {
       case entryKind.record:
@@ -257,11 +278,7 @@ class Recovery {
         this.#tables.saveHardState(group, entry.payload);
         return;
       case entryKind.firstIndex:
-        this.#takeFirstIndex(segment, frameAt, group, index, inHead);
-        return;
-      case entryKind.nextIndex:
-        this.#tables.ensure(group).nextIndex = index;
-        if (inHead) this.#goneBelow.set(group, index);
+        this.#takeTrim(segment, frameAt, group, index);
         return;
       case entryKind.groupRemoved:
         this.#tables.remove(group);
@@ -289,12 +306,10 @@ class Recovery {
     this.#tables.append(group, index, index, segment, frameAt);
   }
 
-  /** In a head, of a group that is not known yet; else a trim. */
-  #takeFirstIndex(segment: Segment, frameAt: number, group: number, index: number, inHead: boolean): void {
-    const state = this.#tables.ensure(group);
-    if (inHead) state.firstIndex = state.nextIndex = index;
-    if (index > state.nextIndex) {
-      throw corrupt(segment.path, frameAt, `group ${group} is trimmed to ${index} where ${state.nextIndex} is next`);
+  #takeTrim(segment: Segment, frameAt: number, group: number, index: number): void {
+    const { nextIndex } = this.#tables.ensure(group);
+    if (index > nextIndex) {
+      throw corrupt(segment.path, frameAt, `group ${group} is trimmed to ${index} where ${nextIndex} is next`);
     }
     this.#tables.trim(group, index);
   }
@@ -328,6 +343,20 @@ class Recovery {
       throw corrupt(missing, 0, `missing with records ${firstIndex} to ${goneBelow - 1} of group ${group}`);
     }
   }
+}
+
+function takeHeadEntry(head: LogTables, { kind, group, index, payload }: Entry): void {
+  const state = head.ensure(group);
+  if (kind === entryKind.firstIndex) state.firstIndex = index;
+  else if (kind === entryKind.nextIndex) state.nextIndex = index;
+  else if (kind === entryKind.hardState) head.saveHardState(group, payload);
+}
+
+function sameState(left: GroupState, right: GroupState): boolean {
+  if (left.firstIndex !== right.firstIndex || left.nextIndex !== right.nextIndex) return false;
+  const [one, two] = [left.hardState, right.hardState];
+  if (one === undefined || two === undefined) return one === two;
+  return one.length === two.length && one.every((byte, i) => byte === two[i]);
 }
 
 /** Tests only: replaced records are still there, so what replaces them seems to be there already. */
