@@ -142,7 +142,11 @@ export class Cell {
     const effects = core.step(input);
     for (const effect of effects) {
       this.#options.watch({ type: "effect", seat, effect });
-      if (effect.type === "persist") seat.pending.push(effect);
+      if (effect.type === "persist") {
+        seat.pending.push(effect);
+        // Up to there a state snapshot delivers.
+        if (effect.restart !== undefined) seat.delivered = effect.restart.index;
+      }
       if (effect.type === "send") this.send(member, effect.envelope.to, effect.envelope.message);
       if (effect.type === "commit") seat.delivered = effect.upTo;
     }

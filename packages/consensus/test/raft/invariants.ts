@@ -151,7 +151,16 @@ export class Invariants {
       demand(same || unknownBefore, "LogMatching", () => `${key} is ${known}, in ${seat.member} ${now}`);
       if (known === undefined || unknownBefore) this.#written.set(key, now);
       this.#inLogs.add(text);
+      if (entry.kind === "configuration") this.#checkChange(seat, entry);
     }
+  }
+
+  /** Only after an entry of its own term is committed does a leader change members (Ongaro, raft-dev 2015). */
+  #checkChange(seat: Seat, entry: Entry): void {
+    const view = seat.core?.inspect();
+    if (view?.role !== "leader" || view.term !== entry.term) return;
+    const opened = view.committed > view.start.index ? seat.core?.entry(view.committed)?.term : view.start.term;
+    demand(opened === view.term, "ChangeAfterOwnTerm", () => `${describeEntry(entry)} by ${describeView(view)}`);
   }
 
   /** Where a log begins must be what was committed there, with the configuration as of there. */
@@ -272,6 +281,9 @@ export class Invariants {
     const { index } = entry;
     const isAfterSeal = index > this.#sealedAt && entry.kind === "record" && view.delivered >= index;
     demand(!isAfterSeal, "NothingAfterSeal", () => `${view.member} delivers ${describeEntry(entry)}`);
+    // Up to an entry of its own term, which then commits those before it (§5.4.2).
+    const newest = seat.core?.entry(view.committed)?.term;
+    demand(newest === view.term, "OwnTermCommits", () => `up to ${newest} by ${describeView(view)}`);
     // One that commits its own removal may have stepped down already.
     const wasLeader = view.role === "leader" || this.#views.get(seat.member)?.role === "leader";
     demand(wasLeader, "LeaderCommitsFirst", () => `${index} first at ${describeView(view)}`);
