@@ -177,11 +177,13 @@ export class DrivenGroup implements GroupHost, RaftGroup {
     const { delivered, sealedAt } = this.delivery;
     this.#isStepping = true;
     try {
-      for (const effect of this.#core.step(input)) this.#carryOut(effect);
+      const effects = this.#core.step(input);
+      // Before anybody else can know: a process may end while its effects are carried out.
+      this.#observe?.(this.group, this);
+      for (const effect of effects) this.#carryOut(effect);
     } finally {
       this.#isStepping = false;
     }
-    this.#observe?.(this.group, this);
     const moved = delivered !== this.delivery.delivered || sealedAt !== this.delivery.sealedAt;
     if (moved) {
       this.appends.onDelivered();
