@@ -26,6 +26,22 @@ const startAt = (index: number): LogStart => ({
   configuration: nobody,
 });
 
+interface Picture {
+  readonly term: number;
+  readonly start: number;
+  readonly terms: readonly (number | undefined)[];
+}
+
+/** The log may begin later than it should by now: what makes room on a full disk goes first. */
+function expectPicture({ term: itsTerm, start, terms }: Picture, expected: Picture | undefined): void {
+  invariant(expected !== undefined, "a token that nobody gave out");
+  expect(start).toBeGreaterThanOrEqual(expected.start);
+  expect({ term: itsTerm, terms }).toEqual({
+    term: expected.term,
+    terms: expected.terms.slice(start - expected.start),
+  });
+}
+
 /** A group on disk, by the words of GroupWrite. */
 class Model {
   hardState: Uint8Array = encodeGroupState({ hardState: { term: term(0), vote: undefined }, start: startAt(0) });
@@ -54,7 +70,7 @@ class Model {
     this.records.push(...(write.records ?? []));
   }
 
-  get picture(): unknown {
+  get picture(): Picture {
     const state = decodeGroupState(this.hardState);
     invariant(
       state !== undefined && state.start.index + 1 === this.first,
@@ -101,22 +117,22 @@ type Action =
 const small = fc.integer({ min: 1, max: 4 });
 const actions: fc.Arbitrary<Action[]> = fc.array(
   fc.oneof(
-    fc.record({ type: fc.constant("append" as const), count: small }),
-    fc.record({ type: fc.constant("truncate" as const), back: small, count: small }),
-    fc.record({ type: fc.constant("trim" as const), back: fc.nat(3) }),
-    fc.record({ type: fc.constant("restart" as const), ahead: small }),
-    fc.constant({ type: "vote" as const }),
-    fc.constant({ type: "message" as const }),
-    fc.record({ type: fc.constant("end" as const), full: fc.boolean() }),
-    fc.record({ type: fc.constant("tick" as const), throws: fc.boolean() }),
+    { weight: 5, arbitrary: fc.record({ type: fc.constant("append" as const), count: small }) },
+    { weight: 1, arbitrary: fc.record({ type: fc.constant("truncate" as const), back: small, count: small }) },
+    { weight: 4, arbitrary: fc.record({ type: fc.constant("trim" as const), back: fc.nat(3) }) },
+    { weight: 1, arbitrary: fc.record({ type: fc.constant("restart" as const), ahead: small }) },
+    { weight: 1, arbitrary: fc.constant({ type: "vote" as const }) },
+    { weight: 1, arbitrary: fc.constant({ type: "message" as const }) },
+    { weight: 5, arbitrary: fc.record({ type: fc.constant("end" as const), full: fc.boolean() }) },
+    { weight: 4, arbitrary: fc.record({ type: fc.constant("tick" as const), throws: fc.boolean() }) },
   ),
-  { maxLength: 60 },
+  { minLength: 30, maxLength: 150, size: "max" },
 );
 
 /** A core as far as the disk sees it: makes persists that a core could make, and knows what each leaves behind. */
 class Source {
   readonly #sequential: Model = new Model();
-  readonly pictures: Map<number, unknown> = new Map();
+  readonly pictures: Map<number, Picture> = new Map();
   #token = 0;
   #term = 1;
   #start = 0;
@@ -167,7 +183,7 @@ class Source {
       case "truncate": {
         const from = Math.max(this.#start + 1, this.#last + 1 - action.back);
         this.#term++;
-        this.durable = Math.min(this.durable, from - 1);
+        this.#replaced(from - 1);
         return { truncateFrom: at(from), append: this.#entries(from - 1, action.count) };
       }
       case "trim": {
@@ -179,7 +195,7 @@ class Source {
       case "restart":
         this.#start = this.#last + action.ahead;
         this.#last = this.#start;
-        this.durable = 0;
+        this.#replaced(this.#start);
         return { restart: startAt(this.#start) };
       case "vote":
         this.#term++;
@@ -189,6 +205,12 @@ class Source {
       default:
         return undefined;
     }
+  }
+
+  /** What is on its way to the disk says nothing of the entries that stand above `index` from here on. */
+  #replaced(index: number): void {
+    this.durable = Math.min(this.durable, index);
+    for (const [token, end] of this.#ends) this.#ends.set(token, Math.min(end, index));
   }
 
   #entries(after: number, count: number): Entry[] {
@@ -224,7 +246,7 @@ test("merged, refused and tried again: the disk is always as after some of the p
           source.became(token);
           sent.push(...sendAfter.map(({ message }) => message.term));
           expect(sent.at(-1)).toBe(token);
-          expect(disk.model.picture).toEqual(source.pictures.get(token));
+          expectPicture(disk.model.picture, source.pictures.get(token));
         },
         failed: (error) => {
           throw error;
@@ -253,5 +275,5 @@ test("merged, refused and tried again: the disk is always as after some of the p
     expect(disk.model.picture).toEqual([...source.pictures.values()].at(-1) ?? empty);
     expect(persister.full).toBe(false);
   });
-  fc.assert(property, { seed: 1, numRuns: 1000 });
+  fc.assert(property, { seed: 1, numRuns: 200 });
 });

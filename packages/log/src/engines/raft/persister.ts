@@ -104,7 +104,9 @@ export class Persister {
     const before = { hardState: this.#hardState, start: this.#start };
     for (const { hardState, restart, trim } of effects) {
       if (this.#host.mutation !== "hard-state-not-written") this.#hardState = hardState ?? this.#hardState;
-      this.#start = trim ?? restart ?? this.#start;
+      this.#start = restart ?? this.#start;
+      // A later trim may have gone ahead.
+      if (trim !== undefined && trim.index > this.#start.index) this.#start = trim;
     }
     const changed = this.#hardState !== before.hardState || this.#start !== before.start;
     const write = { ...mergedWrite(effects), ...(changed && { hardState: this.#state() }) };
