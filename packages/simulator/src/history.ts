@@ -35,10 +35,13 @@ export class History {
   readonly #records = new Map<number, RecordFacts>();
   readonly #applied = new Map<string, number>();
   readonly #latestStampMs: () => number;
+  readonly #clientsLeave: boolean;
   #lastLsn = 0;
 
-  constructor(latestStampMs: () => number) {
+  /** `clientsLeave`: connections end while the process lives on. */
+  constructor(latestStampMs: () => number, clientsLeave: boolean = false) {
     this.#latestStampMs = latestStampMs;
+    this.#clientsLeave = clientsLeave;
   }
 
   /** The highest position ever delivered: all below it is acknowledged, by the loglet's contract. */
@@ -73,9 +76,15 @@ export class History {
     return facts.stateHash;
   }
 
-  /** The reply that the next caller with this command in this record must get; each is taken once. */
-  takeReply(lsn: number, text: string): ExpectedReply | undefined {
-    return this.#records.get(lsn)?.expected.get(text)?.shift();
+  /**
+   * The reply that the next caller with this command in this record must get; each is taken once. Where clients leave
+   * living nodes, some replies have nobody to hear them: then the first that is `reply` and stands above `aboveStep`.
+   */
+  takeReply(lsn: number, text: string, reply: string, aboveStep: number): ExpectedReply | undefined {
+    const expected = this.#records.get(lsn)?.expected.get(text) ?? [];
+    const mayBe = (one: ExpectedReply): boolean => one.reply === reply && one.step > aboveStep;
+    const at = this.#clientsLeave ? Math.max(0, expected.findIndex(mayBe)) : 0;
+    return expected.splice(at, 1)[0];
   }
 
   /** A record was delivered: a known one must be unchanged, a new one is the next. */

@@ -28,7 +28,7 @@ export class ReplyChecker {
 
   write(lsn: number, text: string, reply: string): void {
     this.#moveTo(lsn);
-    const expected = this.#history.takeReply(lsn, text);
+    const expected = this.#history.takeReply(lsn, text, reply, this.#readStep);
     check(
       expected !== undefined,
       "reply-differs",

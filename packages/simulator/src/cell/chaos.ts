@@ -226,7 +226,8 @@ export class Chaos {
     const { configuration } = leader.group.inspect();
     const { voters, learners } = configuration;
     const living = hosts.map(({ member }) => member).filter((member) => member !== undefined) as MemberId[];
-    const outside = living.filter((member) => !voters.includes(member));
+    const nodesIn = voters.map(nodeOf);
+    const outside = living.filter((member) => !nodesIn.includes(nodeOf(member)));
     const next = new Set(voters);
     const [leaving] = shuffled(voters, random);
     const [coming] = shuffled(outside, random);
@@ -235,9 +236,22 @@ export class Chaos {
     if (next.size < 2) return;
     const ascending = [...next].sort((left, right) => left - right);
     leader.host.met("members changed");
-    leader.group.changeMembers(
-      ascending,
-      learners.filter((member) => !next.has(member)),
-    );
+    const remaining = learners.filter((member) => !next.has(member));
+    // Refused, or unknown: the configuration tells.
+    Promise.resolve(leader.group.changeMembers(ascending, remaining)).catch(() => undefined);
+  }
+
+  /** An operator who puts things right: whoever was taken out is let in again, first to listen. */
+  letIn(hosts: readonly CellHost[]): void {
+    const leader = this.#leader();
+    if (leader === undefined) return;
+    const { voters, learners, outgoing } = leader.group.inspect().configuration;
+    const members = hosts.map(({ member }) => member).filter((member) => member !== undefined) as MemberId[];
+    // A new disk asks by itself; and where an old member of its node is still in, that one is replaced.
+    const nodesIn = [...voters, ...learners].map(nodeOf);
+    const missing = members.filter((member) => !nodesIn.includes(nodeOf(member)));
+    if (missing.length === 0 || outgoing.length > 0) return;
+    const listening = [...learners, ...missing].sort((left, right) => left - right);
+    Promise.resolve(leader.group.changeMembers(voters, listening)).catch(() => undefined);
   }
 }

@@ -323,6 +323,11 @@ export class CellHost {
     this.#around.note(`node ${this.node} ended (${when}): ${describe(error)}`);
     const cause = rootOf(error);
     if (cause instanceof SimulationFailure) throw cause;
+    if (when === "start" && cause instanceof QuipuError && cause.code === "OVERLOADED") {
+      this.met("started without a quorum");
+      this.crash("for want of a quorum");
+      return;
+    }
     const isCorrupt = cause instanceof QuipuError && (cause.code === "LOG_CORRUPT" || cause.code === "STORE_CORRUPT");
     const isFull = cause instanceof QuipuError && cause.code === "DISK_FULL" && this.#faults.full;
     const isExpected = this.#faults.failed || isFull || (isCorrupt && this.isDamaged);

@@ -87,7 +87,7 @@ export class CellSimulation {
     this.#swarm = { ...drawCellSwarm(split()), ...options.swarm };
     this.#random = split();
     this.#scheduler = new Scheduler(split());
-    this.#history = new History(() => Math.max(...this.#hosts.map((host) => host.wall.latestStampMs())));
+    this.#history = new History(() => Math.max(...this.#hosts.map((host) => host.wall.latestStampMs())), true);
     this.#books = new Books(this.#history, this.#ledger);
     this.#observations = new Observations(this.#history);
     this.#promises = new Promises((group) => this.#bookOf(group));
@@ -333,6 +333,7 @@ export class CellSimulation {
   #advance(): void {
     switch (this.#phase) {
       case "resolving":
+        this.#chaos.letIn(this.#living);
         if (!this.#load.isResolved || !this.#isConverged()) return;
         this.#phase = "quiet";
         this.#scheduler.schedule(quietMs * 1000, undefined, () => this.#guard(() => this.#quiet()));
@@ -383,7 +384,8 @@ export class CellSimulation {
   #stuck(): void {
     const nodes = this.#hosts.map(
       (host) =>
-        `node ${host.node} ${host.phase} at ${host.process?.machine.appliedLsn ?? "-"} ${host.states().join("+")}`,
+        `node ${host.node} ${host.phase} as ${host.member}` +
+        (host.isReachable ? ` at ${host.process?.machine.appliedLsn}` : ""),
     );
     throw new SimulationFailure(
       "not-live",

@@ -54,6 +54,9 @@ export interface CellSwarm extends FaultRates, WorkloadShape, NetworkRates, Chao
   readonly frameBytesMax: number;
   readonly checkpointIntervalMs: number;
   readonly snapshotChunkBytes: number;
+  /** How much log is kept for a member that is behind; beyond it, that member gets a snapshot. */
+  readonly followerPinBytes: number;
+  readonly rewriteBytesMax: number;
   readonly tickMs: number;
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
@@ -116,6 +119,8 @@ function drawLoad(pick: Pick1, random: Random) {
     frameBytesMax: 64 * 1024,
     checkpointIntervalMs: pick(300, 1_000, 10_000),
     snapshotChunkBytes: pick(256, 1_024, 16_384),
+    followerPinBytes: pick(0, 2_000, 1_000_000),
+    rewriteBytesMax: pick(4_000, 16_000),
     tickMs: pick(10, 20, 50),
     electionTicks: pick(5, 10),
     heartbeatTicks: pick(1, 2),

@@ -1,0 +1,60 @@
+/** The node under test: `CellNode` of @quipu/cluster with the sizes that a seed has drawn. */
+import { CellNode, type CellNodeSettings } from "@quipu/cluster";
+import type { LifeOptions, NodeUnderTest } from "./node-under-test.ts";
+import type { CellSwarm } from "./swarm.ts";
+
+/** Any; the same for all. */
+const cellId = 0x5eed;
+
+export function makeCellNode(options: LifeOptions): NodeUnderTest {
+  const { disk, store, network, clock, random, node, bootstrap, swarm, mutations } = options;
+  const { onFatal, observeLog, observeGroup, recovered } = options;
+  return new CellNode({
+    disk,
+    store,
+    network,
+    clock,
+    random,
+    cell: cellId,
+    node,
+    bootstrap,
+    settings: settingsOf(swarm),
+    mutations,
+    onFatal,
+    observeLog,
+    observeGroup: (group, raft) =>
+      observeGroup(group, { inspect: () => raft.inspect(), entry: (i) => raft.entry(i as never) }),
+    recovered: () => recovered(),
+  });
+}
+
+function settingsOf(swarm: CellSwarm): CellNodeSettings {
+  const { segmentBytes, frameBytesMax, recordsInFlightMax, recordBytesTarget, tickMs } = swarm;
+  return {
+    wal: { segmentBytes, frameBytesMax, groupsMax: 4 },
+    raft: {
+      tickMs,
+      pauseMs: 5 * tickMs,
+      appendBytesMax: frameBytesMax / 4,
+      persistBytesMax: frameBytesMax / 4,
+      followerPinBytesMax: swarm.followerPinBytes,
+      rewriteBytesMax: swarm.rewriteBytesMax,
+      promoteLagMax: 20,
+      core: {
+        electionTicks: swarm.electionTicks,
+        heartbeatTicks: swarm.heartbeatTicks,
+        messageBytesMax: swarm.messageBytesMax,
+        inflightMessagesMax: swarm.messagesInFlightMax,
+      },
+    },
+    replica: { recordsInFlightMax, recordBytesTarget },
+    checkpoints: { intervalMs: swarm.checkpointIntervalMs, sliceMs: 0.05, pauseMs: 0.5 },
+    snapshots: {
+      chunkBytes: swarm.snapshotChunkBytes,
+      windowChunks: 2,
+      chunkTimeoutMs: 200,
+      peerPatienceMs: 1_500,
+      entriesPerSlice: 50,
+    },
+  };
+}
