@@ -16,7 +16,7 @@ import {
   term,
 } from "@quipu/consensus";
 import { invariant } from "@quipu/core";
-import { Cell, type Disk, type RaftEffect, type RaftInput, restoredState } from "./cell.ts";
+import { Cell, type Disk, newcomerState, type RaftEffect, type RaftInput, restoredState } from "./cell.ts";
 import { newRaft, type Settings, settingsOf, type StubRandom, stubRandom } from "./cores.ts";
 
 export type Sent = Envelope<RaftMessage>;
@@ -31,6 +31,8 @@ export interface LoneOptions {
   readonly log?: readonly number[];
   readonly entries?: readonly Entry[];
   readonly start?: { readonly index: number; readonly term: number };
+  /** Knows no cell. */
+  readonly newcomer?: boolean;
   readonly settings?: Partial<Settings>;
 }
 
@@ -195,6 +197,7 @@ export class Lone {
 }
 
 function diskOf(options: LoneOptions): Disk {
+  if (options.newcomer === true) return newcomerState();
   const configuration: Configuration = foundingConfiguration(
     (options.voters ?? [1, 2, 3]).map(memberId),
     (options.learners ?? []).map(memberId),
@@ -214,6 +217,10 @@ export function logOf(terms: readonly number[], after = 0): Entry[] {
 
 export function record(index: number, termNumber: number, text = `r${index}.${termNumber}`): Entry {
   return { index: logIndex(index), term: term(termNumber), kind: "record", data: new TextEncoder().encode(text) };
+}
+
+export function configurationEntry(index: number, termNumber: number, configuration: Configuration): Entry {
+  return { index: logIndex(index), term: term(termNumber), kind: "configuration", configuration };
 }
 
 /** AppendEntries with the fields that a test does not care about filled in: terms of the entries after `previous`. */
