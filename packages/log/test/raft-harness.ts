@@ -2,7 +2,7 @@
  * A cell of raft engines in one process: virtual time, a network that delays, loses, repeats and reorders, a simulated
  * disk for each member. One seed, one course of events.
  */
-import { type LogIndex, type MemberId, memberOf, type RaftSettings } from "@quipu/consensus";
+import { type LogIndex, type MemberId, memberOf, type RaftMutation, type RaftSettings } from "@quipu/consensus";
 import { type Clock, invariant, lsn, type Network, SeededRandom } from "@quipu/core";
 import { SimulatedDisk } from "@quipu/simulator";
 import {
@@ -27,6 +27,7 @@ export interface CellOptions {
   readonly settings?: Partial<RaftEngineSettings>;
   readonly core?: Partial<RaftSettings>;
   readonly mutation?: RaftEngineMutation;
+  readonly coreMutation?: RaftMutation;
   /** Founders, by node number. */
   readonly founders?: readonly number[];
 }
@@ -115,7 +116,7 @@ export class TestCell {
     });
     const wal = await this.until(opening);
     const hub = openPeerHub({ network: this.#network(life), cell: 7, member });
-    const { settings, core, mutation } = this.#options;
+    const { settings, core, mutation, coreMutation } = this.#options;
     engine = raftEngine({
       wal,
       hub,
@@ -131,6 +132,7 @@ export class TestCell {
       },
       onFatal: (error) => fatal.push(error),
       ...(mutation !== undefined && { mutation }),
+      ...(coreMutation !== undefined && { coreMutation }),
     });
     const parameters = wal.groups().length > 0 ? "1" : await this.until(engine.prepare());
     const log = await this.until(engine.open(parameters));
