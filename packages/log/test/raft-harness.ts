@@ -104,7 +104,7 @@ export class TestCell {
     this.#disks.set(member, disk);
     const fatal: unknown[] = [];
     const clock = this.#clock(life);
-    let engine: RaftEngine | undefined;
+    const started: { engine?: RaftEngine } = {};
     const opening = WriteAheadLog.open({
       disk,
       directory: "wal",
@@ -112,12 +112,12 @@ export class TestCell {
       random: new SeededRandom(this.random.uint32()),
       limits,
       onFatal: (error) => fatal.push(error),
-      onSegmentBegun: () => engine?.rewritePinned(),
+      onSegmentBegun: () => started.engine?.rewritePinned(),
     });
     const wal = await this.until(opening);
     const hub = openPeerHub({ network: this.#network(life), cell: 7, member });
     const { settings, core, mutation, coreMutation } = this.#options;
-    engine = raftEngine({
+    const engine = raftEngine({
       wal,
       hub,
       clock,
@@ -134,6 +134,7 @@ export class TestCell {
       ...(mutation !== undefined && { mutation }),
       ...(coreMutation !== undefined && { coreMutation }),
     });
+    started.engine = engine;
     const parameters = wal.groups().length > 0 ? "1" : await this.until(engine.prepare());
     const log = await this.until(engine.open(parameters));
     const node: CellNode = { member, life, hub, wal, engine, log, fatal, disk };
