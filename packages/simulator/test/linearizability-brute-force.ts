@@ -6,7 +6,7 @@ import { int64FromBigInt, type Int64, type Random } from "@quipu/core";
 import type { HistoryOperation, HistoryValue } from "../src/linearizability/history.ts";
 
 export interface Judge {
-  /** Orders must follow the positions; what has none and is of unknown outcome may stand anywhere. */
+  /** Orders must follow the positions; what has none and is of unknown outcome may stand between any two places. */
   readonly byPosition?: boolean;
   readonly initial: HistoryValue;
   readonly maximum?: number;
@@ -14,21 +14,23 @@ export interface Judge {
 
 /** Whether any order explains the history of one key. Factorial. */
 export function hasLinearization(history: readonly HistoryOperation[], judge: Judge): boolean {
-  const tryNext = (left: readonly HistoryOperation[], value: HistoryValue): boolean => {
+  const tryNext = (left: readonly HistoryOperation[], value: HistoryValue, lastLsn: number): boolean => {
     if (left.every((one) => one.returnedAt === undefined && !(judge.byPosition && one.position !== undefined)))
       return true;
     return left.some((one) => {
       const rest = left.filter((other) => other !== one);
       if (rest.some((other) => other.returnedAt !== undefined && other.returnedAt < one.invokedAt)) return false;
       if (judge.byPosition && rest.some((other) => standsBefore(other, one))) return false;
+      const isPlaceOpen = rest.some((other) => other.position !== undefined && other.position.lsn === lastLsn);
+      if (judge.byPosition && one.position === undefined && isPlaceOpen) return false;
       const next = answer(value, one, judge);
       const agrees = one.result === undefined || one.result === next.result;
       const wasRefused = one.kind === "add" && one.result === undefined && next.result === "refused";
       if (!agrees || (wasRefused && one.returnedAt !== undefined)) return false;
-      return tryNext(rest, next.value);
+      return tryNext(rest, next.value, one.position?.lsn ?? lastLsn);
     });
   };
-  return tryNext(history, judge.initial);
+  return tryNext(history, judge.initial, -1);
 }
 
 function standsBefore(left: HistoryOperation, right: HistoryOperation): boolean {

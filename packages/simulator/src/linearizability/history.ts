@@ -9,7 +9,7 @@ import { type Int64, invariant } from "@quipu/core";
 /** What a key can hold: a number, a text, or nothing. */
 export type HistoryValue = Int64 | string | null;
 
-/** Where the log put an operation: the record, and the place in it. */
+/** Where the log put an operation: the record, and the place in it. A read of what a whole record left: infinite. */
 export interface HistoryPosition {
   readonly lsn: number;
   readonly index: number;

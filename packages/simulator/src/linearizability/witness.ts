@@ -74,12 +74,13 @@ class WitnessCheck {
     );
     if (lost !== undefined) return this.#giveUp(`${operationText(lost)} was answered without a position`);
     const deadlines = this.#deadlines();
-    for (const [i, operation] of this.#order.entries()) {
-      const verdict =
-        this.#checkPlace(operation) ??
-        this.#checkTime(operation) ??
-        this.#checkValue(operation, deadlines[i] as number);
+    for (let from = 0; from < this.#order.length;) {
+      const first = this.#order[from] as Positioned;
+      let to = from + 1;
+      while (to < this.#order.length && comparePositions(first, this.#order[to] as Positioned) === 0) to += 1;
+      const verdict = this.#checkPlace(this.#order.slice(from, to), deadlines[from] as number);
       if (verdict !== undefined) return verdict;
+      from = to;
     }
     return linearizable;
   }
@@ -95,11 +96,48 @@ class WitnessCheck {
     return deadlines;
   }
 
-  #checkPlace(operation: Positioned): Verdict | undefined {
-    const changer = this.#changer;
-    if (changer === undefined || changesNothing(operation) || comparePositions(changer, operation) !== 0)
-      return undefined;
-    return this.#refute("two changes have one position", [changer, operation]);
+  /** A change, if there is one, and what saw the log up to here. Nothing can take effect in between. */
+  #checkPlace(place: readonly Positioned[], deadline: number): Verdict | undefined {
+    const [first, second] = place as [Positioned, Positioned | undefined];
+    if (second !== undefined && !changesNothing(second)) {
+      return this.#refute("two changes have one position", [first, second]);
+    }
+    for (const operation of place) {
+      const verdict = this.#checkTime(operation);
+      if (verdict !== undefined) return verdict;
+    }
+    let after = this.#after(this.#value, place);
+    if (after === undefined) {
+      const filled = this.#fill(place, deadline);
+      if (filled !== "filled") return this.#refuteValue(place, filled);
+      after = this.#after(this.#value, place);
+      invariant(after !== undefined, `a gap before ${operationText(first)} was filled and still is one`);
+    }
+    this.#value = after;
+    if (!changesNothing(first)) this.#changer = first;
+    return undefined;
+  }
+
+  /** The value after this place, or undefined where an answer does not fit. */
+  #after(before: HistoryValue, place: readonly Positioned[]): HistoryValue | undefined {
+    let value = before;
+    for (const operation of place) {
+      const next = this.#model.step(value, operation);
+      if (next !== undefined) value = next;
+      else if (operation.returnedAt !== undefined) return undefined;
+      // Else it is of unknown outcome, and changed nothing here.
+    }
+    return value;
+  }
+
+  #refuteValue(place: readonly Positioned[], filled: "impossible" | "unclear"): Verdict {
+    const fitting = place.findIndex((_, i) => this.#after(this.#value, place.slice(0, i + 1)) === undefined);
+    const operation = place[fitting] as Positioned;
+    const value = this.#after(this.#value, place.slice(0, fitting)) ?? null;
+    const why = `the value is ${valueText(value)}, from which ${callText(operation)} does not follow`;
+    if (filled === "unclear") return this.#giveUp(`${why}, unless through operations of unknown outcome`);
+    const changer = place.slice(0, fitting).find((one) => !changesNothing(one)) ?? this.#changer;
+    return this.#refute(why, changer === undefined ? [operation] : [changer, operation]);
   }
 
   #checkTime(operation: Positioned): Verdict | undefined {
@@ -110,34 +148,15 @@ class WitnessCheck {
     return this.#refute(`${operationText(latest)} ${why}, ${operationText(operation)}`, [latest, operation]);
   }
 
-  #checkValue(operation: Positioned, deadline: number): Verdict | undefined {
-    const before = this.#value;
-    let after = this.#model.step(before, operation);
-    if (after === undefined && operation.returnedAt === undefined) return undefined; // It changed nothing here.
-    if (after === undefined) {
-      const filled = this.#fill(operation, deadline);
-      if (filled !== "filled") return this.#refuteValue(operation, filled);
-      after = this.#model.step(this.#value, operation);
-    }
-    if (after !== undefined) this.#value = after;
-    if (!changesNothing(operation)) this.#changer = operation;
-    return undefined;
-  }
-
-  #refuteValue(operation: Positioned, filled: "impossible" | "unclear"): Verdict {
-    const why = `the value is ${valueText(this.#value)}, from which ${callText(operation)} does not follow`;
-    if (filled === "unclear") return this.#giveUp(`${why}, unless through operations of unknown outcome`);
-    return this.#refute(why, this.#changer === undefined ? [operation] : [this.#changer, operation]);
-  }
-
-  /** Looks for operations of unknown outcome after which `operation` fits, and makes them happen here. */
-  #fill(operation: Positioned, deadline: number): "filled" | "impossible" | "unclear" {
+  /** Looks for operations of unknown outcome after which this place fits, and makes them happen here. */
+  #fill(place: readonly Positioned[], deadline: number): "filled" | "impossible" | "unclear" {
     const candidates = this.#fillers.filter(({ invokedAt }) => invokedAt <= deadline).slice(0, gapFillersMax);
     // Time is settled by the deadline; what is left is a question of values.
     const timeless = new Map<HistoryOperation, HistoryOperation>();
     for (const filler of candidates) timeless.set({ ...filler, invokedAt: 0 }, filler);
-    const last: HistoryOperation = { ...operation, invokedAt: 0, returnedAt: 0 };
-    const step: SequentialModel["step"] = (value, one) => this.#model.step(value, one);
+    const last: HistoryOperation = { ...(place[0] as Positioned), invokedAt: 0, returnedAt: 0 };
+    const step: SequentialModel["step"] = (value, one) =>
+      one === last ? this.#after(value, place) : this.#model.step(value, one);
     const search = new KeySearch([last, ...timeless.keys()], { initial: this.#value, step });
     const outcome = search.run(gapStepsMax);
     if (outcome !== "found") return outcome === "impossible" && this.#isExact(deadline) ? outcome : "unclear";
@@ -158,14 +177,13 @@ class WitnessCheck {
 
   /**
    * Whether an unfilled gap is a contradiction. Adds of one amount are interchangeable, every gap needs a certain
-   * number of them, and taking those invoked first for the gaps that come first is best. But of unlike operations an
-   * earlier gap may have taken the wrong ones, and unlike answers at one place may belong to either side of a gap.
+   * number of them, and taking those invoked first for the gaps that come first is best. Of unlike operations an earlier
+   * gap may have taken the wrong ones.
    */
   #isExact(deadline: number): boolean {
-    const movable = this.#withoutPosition.filter((one) => one.returnedAt === undefined && !changesNothing(one));
-    if (movable.length === 0) return true;
-    if (this.#order.some((operation, i) => this.#mayPrecede(operation, this.#order[i - 1]))) return false;
-    const candidates = movable.filter(({ invokedAt }) => invokedAt <= deadline);
+    const candidates = this.#withoutPosition.filter(
+      (one) => one.returnedAt === undefined && !changesNothing(one) && one.invokedAt <= deadline,
+    );
     const [first] = candidates;
     if (first === undefined) return true;
     return (
@@ -173,12 +191,6 @@ class WitnessCheck {
       candidates.every(({ kind, argument }) => kind === "add" && argument === first.argument) &&
       this.#order.every(({ kind, result }) => kind !== "compare-and-set" || result !== undefined)
     );
-  }
-
-  /** Whether two of unlike answers stand at one place, in an order that is only our choice. */
-  #mayPrecede(operation: Positioned, before: Positioned | undefined): boolean {
-    if (before === undefined || !changesNothing(before) || comparePositions(before, operation) !== 0) return false;
-    return !(operation.kind === "read" && before.kind === "read" && operation.result === before.result);
   }
 
   #pass(operation: HistoryOperation): void {
@@ -199,7 +211,10 @@ function isPositioned(operation: HistoryOperation): operation is Positioned {
 }
 
 function comparePositions(left: Positioned, right: Positioned): number {
-  return left.position.lsn - right.position.lsn || left.position.index - right.position.index;
+  const [a, b] = [left.position, right.position];
+  if (a.lsn !== b.lsn) return a.lsn < b.lsn ? -1 : 1;
+  if (a.index !== b.index) return a.index < b.index ? -1 : 1; // A read of a whole record may have an infinite index.
+  return 0;
 }
 
 /** What reads at the position of a change sees it; among reads of one place, whoever asked first goes first. */
