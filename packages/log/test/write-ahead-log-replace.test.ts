@@ -176,6 +176,41 @@ test("a log begins anew, higher and lower, and goes on; the hard state is of the
   await last.wal.close();
 });
 
+test("several groups in one pass: each in order, in memory of its own, only those asked for", async () => {
+  const disk = makeDisk();
+  const { wal } = await openLog(disk);
+  const random = new SeededRandom(3);
+  for (let i = 1; i <= 400; i++) await append(wal, 1 + random.below(4), [record(i, 10 + random.below(1500))]);
+  await trim(wal, 2, wal.nextIndex(2) - 1);
+  await trim(wal, 3, 20);
+  const read = new Map<number, Uint8Array[]>();
+  await wal.readGroups([3, 1, 2, 9], (group, first, records) => {
+    const before = read.get(group) ?? [];
+    expect(first).toBe(wal.firstIndex(group) + before.length);
+    for (const { buffer, length } of records) expect(buffer.byteLength).toBe(length);
+    read.set(group, [...before, ...records]);
+  });
+  expect([...read.keys()].toSorted()).toEqual([1, 3]);
+  for (const [group, records] of read) expect(records.map(numberOf)).toEqual(await numbers(wal, group));
+  const writing = append(wal, 1, [record(1)]);
+  await expect(wal.readGroups([1], () => undefined)).rejects.toThrow("group 1 is being written to");
+  await writing;
+});
+
+test("a damaged record stops the reader and the log", async () => {
+  const disk = makeDisk();
+  const { wal, fatal } = await openLog(disk);
+  for (let i = 1; i <= 3; i++) await append(wal, 1, [record(i)]);
+  disk.flipBit("wal/wal-000000000001", (512 * 3 + 100) * 8);
+  const read: number[] = [];
+  const reading = wal.readAll(1, (_first, records) => read.push(...records.map(numberOf)));
+  await expect(reading).rejects.toMatchObject({
+    code: "LOG_CORRUPT",
+    message: expect.stringContaining("at offset 1536"),
+  });
+  expect(fatal).toHaveLength(1);
+});
+
 describe("pinning", () => {
   /** Group 1 has a few records in the oldest segment, group 2 fills three more. */
   async function pinned(onSegmentBegun?: () => void): Promise<{ disk: SimulatedDisk; wal: WriteAheadLog }> {

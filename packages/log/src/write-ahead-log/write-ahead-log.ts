@@ -344,7 +344,7 @@ export class WriteAheadLog {
       frame.reset();
     }
     if (this.#refusal !== undefined) this.#tellRefused(this.#refusal);
-    if (begun) this.#onSegmentBegun();
+    if (begun && this.#state === "open") this.#onSegmentBegun();
   }
 
   async #write(frame: FrameBuilder, kind: number, segment: Segment): Promise<void> {
