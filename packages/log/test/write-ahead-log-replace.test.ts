@@ -190,7 +190,7 @@ test("several groups in one pass: each in order, in memory of its own, only thos
     for (const { buffer, length } of records) expect(buffer.byteLength).toBe(length);
     read.set(group, [...before, ...records]);
   });
-  expect([...read.keys()].toSorted()).toEqual([1, 3]);
+  expect(new Set(read.keys())).toEqual(new Set([1, 3]));
   for (const [group, records] of read) expect(records.map(numberOf)).toEqual(await numbers(wal, group));
   const writing = append(wal, 1, [record(1)]);
   await expect(wal.readGroups([1], () => undefined)).rejects.toThrow("group 1 is being written to");
