@@ -4,6 +4,7 @@ import type { SimulatedDisk } from "@quipu/simulator";
 import {
   fileMetadataStore,
   localEngine,
+  type Loglet,
   memoryEngine,
   memoryMetadataStore,
   openVirtualLog,
@@ -78,25 +79,35 @@ logletConformance("virtual log over local", async () => {
 });
 
 for (const where of ["leader", "follower"] as const) {
-  logletConformance(`raft, three members, on the ${where}`, async () => {
-    const cell = await TestCell.open({ seed: 11, delayMsMax: 6, repeatPercent: 2 });
-    const leader = await cell.untilLeader();
-    const member = where === "leader" ? leader : cell.follower();
-    const stop = cell.pump();
-    return {
-      log: cell.node(member).log,
-      reopen: async () => {
-        stop();
-        await cell.step();
-        const { log } = await cell.restart(member);
-        await cell.untilLeader();
-        cell.pump();
-        return log;
-      },
-      close: async () => {
-        cell.pump()();
-        await cell.step();
-      },
-    };
-  });
+  for (const isVirtual of [false, true]) {
+    logletConformance(`${isVirtual ? "virtual log over " : ""}raft, three members, on the ${where}`, async () => {
+      const cell = await TestCell.open({ seed: 11, delayMsMax: 6, repeatPercent: 2 });
+      const leader = await cell.untilLeader();
+      const member = where === "leader" ? leader : cell.follower();
+      cell.pump();
+      const onRaft = (log: Loglet): Promise<VirtualLog> =>
+        openVirtualLog({
+          metadata: memoryMetadataStore(),
+          key: "chain",
+          engines: { raft: { prepare: async () => "1", open: async () => log, discard: async () => undefined } },
+          initialEngine: "raft",
+        });
+      const logOf = async ({ log }: { readonly log: Loglet }): Promise<Loglet | VirtualLog> =>
+        isVirtual ? await onRaft(log) : log;
+      return {
+        log: await logOf(cell.node(member)),
+        reopen: async () => {
+          cell.stop();
+          const node = await cell.restart(member);
+          await cell.untilLeader();
+          cell.pump();
+          return logOf(node);
+        },
+        close: async () => {
+          cell.stop();
+          await cell.step();
+        },
+      };
+    });
+  }
 }

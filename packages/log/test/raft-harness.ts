@@ -238,15 +238,16 @@ export class TestCell {
   }
 
   /** Time passes by itself from here on, for tests that know of no clock. */
-  pump(): () => void {
+  pump(): void {
     this.#isPumping = true;
     const go = async (): Promise<void> => {
       while (this.#isPumping) await this.step();
     };
     void go();
-    return () => {
-      this.#isPumping = false;
-    };
+  }
+
+  stop(): void {
+    this.#isPumping = false;
   }
 
   #clock(life: { alive: boolean }): Clock {

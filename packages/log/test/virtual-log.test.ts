@@ -1,5 +1,5 @@
 /** Switching a virtual log live: appends, readers and crashes across segments. */
-import { lsn } from "@quipu/core";
+import { lsn, type Lsn } from "@quipu/core";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
@@ -7,6 +7,7 @@ import {
   fileMetadataStore,
   localEngine,
   type LogletEngine,
+  type LogReplication,
   memoryEngine,
   memoryMetadataStore,
   type MetadataStore,
@@ -293,4 +294,50 @@ test("local to local, with crashes at every I/O of a switch: nothing acknowledge
     expect(first).toBe(tail);
   }
   expect(operations).toBeGreaterThan(5);
+});
+
+describe("replication", () => {
+  /** The memory engine, as if it kept its log on several nodes: remembers what it was asked, in its own positions. */
+  function replicatedEngine(): {
+    readonly engine: LogletEngine;
+    readonly asked: unknown[];
+    need(atLeast: number): void;
+  } {
+    const inner = memoryEngine();
+    const asked: unknown[] = [];
+    const handlers: ((source: number, atLeast: Lsn) => void)[] = [];
+    const replication: LogReplication = {
+      startAt: (position) => Uint8Array.of(position),
+      installed: async (start) => void asked.push(`installed ${start.join()}`),
+      onSnapshotNeeded: (handler) => void handlers.push(handler),
+    };
+    return {
+      asked,
+      need: (atLeast) => handlers.forEach((handler) => handler(2, lsn(atLeast))),
+      engine: { ...inner, open: async (parameters) => Object.assign(await inner.open(parameters), { replication }) },
+    };
+  }
+
+  test("is that of the present segment, in positions of the log; handlers stay over a change of the chain", async () => {
+    const replicated = replicatedEngine();
+    const engines = { memory: memoryEngine(), other: replicated.engine };
+    const log = await openVirtualLog({ metadata: memoryMetadataStore(), key: "c", engines, initialEngine: "other" });
+    const needed: unknown[] = [];
+    log.replication?.()?.onSnapshotNeeded((source, atLeast) => needed.push([source, atLeast]));
+    await log.append([record("a"), record("b"), record("c")]);
+    expect(log.replication?.()?.startAt(lsn(2))).toEqual(Uint8Array.of(2));
+    await log.reconfigure("memory");
+    expect(log.replication?.()).toBeUndefined();
+    await log.reconfigure("other");
+    expect(log.chain().segments.at(-1)?.base).toBe(4);
+    expect(log.replication?.()?.startAt(lsn(5))).toEqual(Uint8Array.of(2));
+    expect(log.replication?.()?.startAt(lsn(3))).toEqual(Uint8Array.of(0));
+    expect(log.replication?.()?.startAt(lsn(2))).toBeUndefined();
+    await log.replication?.()?.installed(Uint8Array.of(7));
+    expect(replicated.asked).toEqual(["installed 7"]);
+    // Both of its loglets say it: that of the first segment does not count any more.
+    replicated.need(1);
+    expect(needed).toEqual([[2, 4]]);
+    await log.close();
+  });
 });

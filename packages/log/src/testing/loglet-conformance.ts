@@ -4,7 +4,7 @@
  */
 import { lsn, type Lsn } from "@quipu/core";
 import { describe, expect, test } from "vitest";
-import type { Appended, LogDelivery, Subscription, Tail } from "../loglet.ts";
+import type { Appended, LogDelivery, LogReplication, Subscription, Tail } from "../loglet.ts";
 
 /** What loglets and virtual logs have in common. */
 export interface LogUnderTest {
@@ -15,6 +15,8 @@ export interface LogUnderTest {
   trim(upTo: Lsn): Promise<void>;
   /** Absent: a virtual log, which is never sealed. */
   seal?(): Promise<void>;
+  /** A loglet has it, or a virtual log gives it; absent where the log is on one node. */
+  readonly replication?: LogReplication | (() => LogReplication | undefined);
 }
 
 export interface ConformanceSubject {
@@ -109,6 +111,7 @@ export function logletConformance(name: string, makeSubject: () => Promise<Confo
     trimming(withLog);
     durability(withLog);
     sealing(withLog);
+    replication(withLog);
   });
 }
 
@@ -162,13 +165,13 @@ function appendAndRead(withLog: WithLog): void {
 function readers(withLog: WithLog): void {
   test("a live reader has an append before its promise resolves, and is then at the tail", () =>
     withLog(async (log) => {
-      if (log.tailNow === undefined) return;
       const collector = new Collector(log, 1);
       await settle();
       for (let i = 0; i < 10; i++) {
         const { last } = await log.append([record("x"), record("y")]);
         expect(collector.records.has(last)).toBe(true);
-        expect(log.tailNow()?.tail).toBe(last + 1);
+        const now = log.tailNow?.();
+        if (now !== undefined) expect(now.tail).toBe(last + 1);
       }
       collector.close();
     }));
@@ -330,6 +333,53 @@ function sealing(withLog: WithLog): void {
       await settle();
       expect(await log.tail()).toEqual(final);
       expect([...reader.records]).toEqual([...records]);
+      reader.close();
+    }));
+}
+
+function replicationOf(log: LogUnderTest): LogReplication | undefined {
+  return typeof log.replication === "function" ? log.replication() : log.replication;
+}
+
+function replication(withLog: WithLog): void {
+  test("a replicated log says how it goes on above what was delivered, and of nothing above that", () =>
+    withLog(async (log) => {
+      const replicated = replicationOf(log);
+      if (replicated === undefined) return;
+      for (let i = 0; i < 5; i++) await log.append([record(`${i}`)]);
+      const { tail } = await log.tail();
+      const reader = new Collector(log, 1);
+      await reader.until(tail - 1);
+      expect(replicated.startAt(lsn(tail - 1))).toBeInstanceOf(Uint8Array);
+      expect(replicated.startAt(lsn(tail + 1000))).toBeUndefined();
+      reader.close();
+    }));
+
+  test("a state that the log reaches already is installed without a gap; bytes that say nothing are refused", () =>
+    withLog(async (log) => {
+      const replicated = replicationOf(log);
+      if (replicated === undefined) return;
+      for (let i = 0; i < 5; i++) await log.append([record(`${i}`)]);
+      const { tail } = await log.tail();
+      const reader = new Collector(log, 1);
+      await reader.until(tail - 1);
+      const start = replicated.startAt(lsn(tail - 1)) ?? new Uint8Array(0);
+      await replicated.installed(start);
+      await expect(replicated.installed(Uint8Array.of(0xff, 1, 2))).rejects.toMatchObject({ code: "LOG_CORRUPT" });
+      const { first } = await log.append([record("after")]);
+      await reader.until(first);
+      expect(reader.texts).toEqual(["0", "1", "2", "3", "4", "after"]);
+      expect(reader.gaps).toEqual([]);
+      reader.close();
+    }));
+
+  test("whoever has read everything is right below the tail, also where positions have holes", () =>
+    withLog(async (log) => {
+      const reader = new Collector(log, 1);
+      for (let i = 0; i < 5; i++) await log.append([record(`${i}`)]);
+      const { tail } = await log.tail();
+      await reader.until(tail - 1);
+      expect(Math.max(...reader.records.keys())).toBe(tail - 1);
       reader.close();
     }));
 }

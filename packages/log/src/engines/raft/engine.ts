@@ -27,7 +27,7 @@ export interface RaftEngineOptions {
   /** Tests only. */
   readonly mutation?: RaftEngineMutation;
   readonly coreMutation?: RaftMutation;
-  /** After every step of a core, before anything else happens: the simulator's invariants. */
+  /** After every step of a core, before its effects are carried out: the simulator's invariants. */
   readonly observe?: (group: number, group_: RaftGroup) => void;
 }
 
