@@ -34,7 +34,7 @@ export function becomeLeader(state: RaftState): void {
     transfer: undefined,
   };
   state.role = leader;
-  trackMembers(state, leader);
+  trackMembers(state, leader, leader.openedAt);
   // The no-op lets entries of earlier terms commit without waiting for a client (Raft §8).
   appendAsLeader(state, leader, [{ kind: "noop" }]);
 }
@@ -93,19 +93,26 @@ export function onAppendAccepted(state: RaftState, leader: Leader, from: MemberI
 export function onAppendRejected(state: RaftState, leader: Leader, from: MemberId, message: AppendRejected): void {
   const progress = heard(leader, from, message.barrier);
   if (progress === undefined) return;
-  if (progress.concerns(message.rejected)) {
-    const hint = message.hintIndex < state.log.last ? message.hintIndex : state.log.last;
-    // One round trip per term, not per entry (Raft §5.3): our entries above this have a later term than its own there.
-    const agreed = state.log.lastOfTermAtMost(hint, message.hintTerm);
-    if (agreed !== undefined) {
-      progress.probeFrom(moved(agreed, 1));
-      sendOne(state, leader, from, progress);
-    } else if (progress.state !== "snapshot") {
-      progress.needsSnapshot();
-      sendHeartbeat(state, leader, from, progress);
-    }
-  }
+  if (progress.concerns(message.rejected)) goBack(state, leader, from, progress, message);
   confirmBarriers(state, leader);
+}
+
+/** Goes on from where the logs may meet; where that is trimmed, from a snapshot. */
+function goBack(state: RaftState, leader: Leader, to: MemberId, progress: Progress, message: AppendRejected): void {
+  const { hintIndex, hintTerm } = message;
+  const hint = hintIndex < state.log.last ? hintIndex : state.log.last;
+  // One round trip per term, not per entry (Raft §5.3): our entries above this have a later term than its own there.
+  const agreed = state.log.lastOfTermAtMost(hint, hintTerm);
+  if (progress.state === "snapshot") {
+    // A log that ends beyond our start may do so in entries that are not ours: it is tried once.
+    if (agreed === undefined || !progress.triesFrom(hintIndex, hintTerm)) return;
+  } else if (agreed === undefined) {
+    progress.needsSnapshot();
+    sendHeartbeat(state, leader, to, progress);
+    return;
+  }
+  progress.probeFrom(moved(agreed, 1));
+  sendOne(state, leader, to, progress);
 }
 
 export function onHeartbeatReply(state: RaftState, leader: Leader, from: MemberId, message: HeartbeatReply): void {

@@ -5,7 +5,7 @@
 import { enterChange, isJoint, isVoter, leaveJoint } from "../configuration.ts";
 import type { RequestId } from "../contract.ts";
 import type { Configuration, LogIndex, MemberId } from "../quantities.ts";
-import { appendAsLeader, trackMembers } from "./replication.ts";
+import { appendAsLeader, sendToAll, trackMembers } from "./replication.ts";
 import type { Leader } from "./role.ts";
 import type { RaftState } from "./state.ts";
 
@@ -48,7 +48,8 @@ function isCaughtUp(state: RaftState, leader: Leader, member: MemberId): boolean
 
 function appendConfiguration(state: RaftState, leader: Leader, configuration: Configuration): LogIndex {
   const index = appendAsLeader(state, leader, [{ kind: "configuration", configuration }]);
-  trackMembers(state, leader);
+  trackMembers(state, leader, index);
+  sendToAll(state, leader); // Those who are new: they should not wait for a heartbeat.
   return index;
 }
 

@@ -6,7 +6,7 @@
  * - snapshot: what it needs is trimmed; nothing is sent but the word that it should fetch a snapshot.
  */
 import { invariant } from "@quipu/core";
-import type { LogIndex } from "../quantities.ts";
+import type { LogIndex, Term } from "../quantities.ts";
 import { moved } from "./log.ts";
 
 interface Inflight {
@@ -28,6 +28,9 @@ export class Progress {
   commitSent: LogIndex = 0 as LogIndex;
   /** In probe: a message is on its way. */
   probing = false;
+  /** In snapshot: the end of its log from which replication was tried in vain; the same end again is no news. */
+  #triedIndex: LogIndex | undefined;
+  #triedTerm: Term | undefined;
   /** In replicate: sent, not answered, ascending. */
   #inflight: Inflight[] = [];
   #inflightBytes = 0;
@@ -81,7 +84,8 @@ export class Progress {
   concerns(rejected: LogIndex): boolean {
     switch (this.state) {
       case "probe":
-        return rejected === this.next - 1;
+        // That it lacks what it has acknowledged is not believed: the next heartbeat asks again.
+        return rejected === this.next - 1 && rejected > this.match;
       case "replicate":
         return rejected > this.match && rejected < this.next;
       case "snapshot":
@@ -93,6 +97,14 @@ export class Progress {
   probeFrom(from: LogIndex): void {
     this.next = from > this.match ? from : moved(this.match, 1);
     this.#enter("probe");
+  }
+
+  /** It needs a snapshot and says that its log ends here: worth one try, until the end is another. */
+  triesFrom(endIndex: LogIndex, endTerm: Term): boolean {
+    if (this.#triedIndex === endIndex && this.#triedTerm === endTerm) return false;
+    this.#triedIndex = endIndex;
+    this.#triedTerm = endTerm;
+    return true;
   }
 
   needsSnapshot(): void {

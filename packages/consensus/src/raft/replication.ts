@@ -34,16 +34,20 @@ export function appendRecords(state: RaftState, leader: Leader, records: readonl
 function appendEntries(state: RaftState, leader: Leader, entries: readonly Entry[]): void {
   state.log.append(entries);
   state.outbox.persistAppend(entries);
+  sendToAll(state, leader);
+}
+
+export function sendToAll(state: RaftState, leader: Leader): void {
   for (const [member, progress] of leader.progress) sendEntries(state, leader, member, progress);
 }
 
-/** Keeps one progress for every other member of the configuration in force. */
-export function trackMembers(state: RaftState, leader: Leader): void {
+/** Keeps one progress for every other member of the configuration in force; entries from `next` on go to new ones. */
+export function trackMembers(state: RaftState, leader: Leader, next: LogIndex): void {
   const members = membersOf(state.log.configuration).filter((member) => member !== state.member);
   for (const known of [...leader.progress.keys()]) if (!members.includes(known)) leader.progress.delete(known);
   for (const member of members) {
     // A new one counts as heard from until the next check: it had no time to answer yet.
-    if (!leader.progress.has(member)) leader.progress.set(member, new Progress(moved(state.log.last, 1), true));
+    if (!leader.progress.has(member)) leader.progress.set(member, new Progress(next, true));
   }
 }
 
