@@ -17,7 +17,7 @@ export interface TimelineOptions {
 }
 
 /** A few screens wide; what matters is near the contradiction. */
-const defaultOperationsMax = 200;
+const defaultOperationsMax = 60;
 const laneLabelWidth = 90;
 const margin = 16;
 const rowHeight = 26;
@@ -25,7 +25,7 @@ const barHeight = 20;
 const laneGap = 6;
 const textLine = 18;
 const textCharacters = 110;
-const widthMin = 940;
+const widthMin = 980;
 
 const breakLabelWidth = 180;
 
@@ -78,10 +78,10 @@ class Timeline {
       text(margin, margin + 12, this.#options.title, `font-size="14" font-weight="bold"`),
       ...this.#head.map((line, i) => text(margin, margin + 14 + textLine * (i + 1), line, `fill="#37474f"`)),
       ...this.#lanes(width),
+      ...this.#axis(bottom),
       ...this.#break(bottom),
       ...bars.flatMap((bar) => this.#bar(bar)),
       ...this.#points(),
-      ...this.#axis(bottom),
       ...legend(margin, bottom + textLine + margin + 12),
       "</svg>",
     ];
