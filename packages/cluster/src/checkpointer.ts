@@ -23,6 +23,8 @@ export interface CheckpointerOptions {
   /** A checkpoint met a full disk; the next one tries again. */
   readonly onGivenUp?: (error: QuipuError) => void;
   readonly settings?: Partial<CheckpointSettings>;
+  /** Where the state in the store stands. Absent: where the machine stands now. */
+  readonly storedUpTo?: Lsn;
   /** Tests only. */
   readonly mutation?: CheckpointerMutation;
 }
@@ -98,7 +100,7 @@ export class Checkpointer {
     this.#mutation = options.mutation;
     this.#settings = { ...defaultCheckpointSettings, ...options.settings };
     this.#lastMs = options.clock.monotonicMs();
-    this.#checkpointedUpTo = options.machine.appliedLsn;
+    this.#checkpointedUpTo = options.storedUpTo ?? options.machine.appliedLsn;
     this.#trimmedUpTo = this.#checkpointedUpTo;
   }
 

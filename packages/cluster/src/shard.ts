@@ -201,6 +201,7 @@ export class Shard {
     this.#installed = undefined;
     if (installed === undefined) await this.#load();
     else this.#machine = installed;
+    const storedUpTo = this.#machine.appliedLsn;
     const identity = await nextIdentity();
     if (this.#wanted !== undefined || this.#isStopped) return;
     this.#identity = identity;
@@ -219,6 +220,7 @@ export class Shard {
       machine: this.#machine,
       log,
       clock,
+      storedUpTo,
       onFatal: (error) => this.#fail(error),
       ...(checkpoints === undefined ? {} : { settings: checkpoints }),
       ...(checkpointerMutation === undefined ? {} : { mutation: checkpointerMutation }),
@@ -295,8 +297,7 @@ export class Shard {
     const { appliedLsn } = this.#machine;
     // Said of an earlier state of things: the log goes on above ours.
     if (source !== undefined && appliedLsn >= atLeast && this.#replication?.startAt(appliedLsn) !== undefined) return;
-    const { link } = this.#options;
-    this.#wanted = { source: source ?? link.peers()[0] ?? link.member, atLeast };
+    this.#wanted = { source: source ?? this.#peerAfter(this.#options.link.member), atLeast };
     this.#replica?.close(notYet());
     this.#endLife?.();
   }
@@ -313,12 +314,20 @@ export class Shard {
       } catch (error) {
         if (this.#isStopped) return;
         if (!(error instanceof QuipuError)) throw error;
-        if (error.code === "STORE_CORRUPT" || error.code === "LOG_CORRUPT") this.#snapshotsRejected += 1;
-        else if (error.code === "DISK_FULL") await this.#options.store.reopen?.().catch(() => undefined);
+        if (error.code === "STORE_CORRUPT" || error.code === "LOG_CORRUPT") {
+          this.#snapshotsRejected += 1;
+          this.#wanted = { ...wanted, source: this.#peerAfter(wanted.source) };
+        } else if (error.code === "DISK_FULL") await this.#options.store.reopen?.().catch(() => undefined);
         else throw error;
         await new Promise<void>((resolve) => void this.#options.clock.setTimer(retryMs, resolve));
       }
     }
+  }
+
+  /** Whoever gave us what was no good would give it again. */
+  #peerAfter(source: MemberId): MemberId {
+    const peers = this.#options.link.peers();
+    return peers.find((peer) => peer > source) ?? peers[0] ?? source;
   }
 
   async #install(fetched: FetchedSnapshot): Promise<void> {

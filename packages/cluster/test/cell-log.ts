@@ -29,7 +29,7 @@ export class CommonLog {
 
 export class CellLog implements VirtualLog, LogReplication {
   readonly #common: CommonLog;
-  #readers: Reader[] = [];
+  readers: Reader[] = [];
   /** False: no leader; appends are lost, tails refused, nothing is delivered. */
   connected = true;
   /** This node has nothing at or below it. */
@@ -69,11 +69,11 @@ export class CellLog implements VirtualLog, LogReplication {
 
   read(from: Lsn, onDelivery: (delivery: LogDelivery) => void): Subscription {
     const reader: Reader = { from, onDelivery };
-    this.#readers.push(reader);
+    this.readers.push(reader);
     queueMicrotask(() => this.deliver());
     return {
       close: () => {
-        this.#readers = this.#readers.filter((other) => other !== reader);
+        this.readers = this.readers.filter((other) => other !== reader);
       },
     };
   }
@@ -81,12 +81,12 @@ export class CellLog implements VirtualLog, LogReplication {
   /** Everything there is, to every reader, broken at holes. */
   deliver(): void {
     if (!this.connected) return;
-    for (const reader of this.#readers) {
+    for (const reader of this.readers) {
       if (reader.from <= this.start) {
         reader.from = this.start + 1;
         reader.onDelivery({ type: "gap", trimmedUpTo: lsn(this.start) });
       }
-      while (reader.from <= this.#common.entries.length && this.#readers.includes(reader)) {
+      while (reader.from <= this.#common.entries.length && this.readers.includes(reader)) {
         const first = reader.from;
         const records: Uint8Array[] = [];
         for (; this.#common.entries[reader.from - 1] !== undefined; reader.from++) {
@@ -148,7 +148,7 @@ export class CellLog implements VirtualLog, LogReplication {
   }
 
   close(): Promise<void> {
-    this.#readers = [];
+    this.readers = [];
     return Promise.resolve();
   }
 }
