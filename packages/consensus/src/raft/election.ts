@@ -3,7 +3,7 @@ import { isVoter } from "../configuration.ts";
 import type { MemberId, Term } from "../quantities.ts";
 import { voteOutcome } from "../quorum.ts";
 import { becomeLeader } from "./leader.ts";
-import type { RequestVote, TimeoutNow, VoteReply } from "./messages.ts";
+import type { RequestVote, VoteReply } from "./messages.ts";
 import type { Candidate, Follower, PreCandidate } from "./role.ts";
 import type { RaftState } from "./state.ts";
 
@@ -139,7 +139,7 @@ function conclude(state: RaftState, role: PreCandidate | Candidate): void {
 }
 
 /** The leader wants this member in its place: no pre-vote, and the others answer although they hear of a leader. */
-export function onTimeoutNow(state: RaftState, from: MemberId, _message: TimeoutNow): void {
+export function onTimeoutNow(state: RaftState, from: MemberId): void {
   const role = state.role;
   // Late ones are of an old term, or find a leader other than their sender.
   if (role.role !== "follower" || (role.leader !== undefined && role.leader !== from)) return;

@@ -16,7 +16,7 @@ import {
   countCommitted,
   sendEmptyAppend,
   sendEntries,
-  sendHeartbeat,
+  sendSnapshotNeeded,
   trackMembers,
 } from "./replication.ts";
 import type { Leader } from "./role.ts";
@@ -108,7 +108,7 @@ function goBack(state: RaftState, leader: Leader, to: MemberId, progress: Progre
     if (agreed === undefined || !progress.triesFrom(hintIndex, hintTerm)) return;
   } else if (agreed === undefined) {
     progress.needsSnapshot();
-    sendHeartbeat(state, leader, to, progress);
+    sendSnapshotNeeded(state, leader, to, progress);
     return;
   }
   progress.probeFrom(moved(agreed, 1));
@@ -118,8 +118,11 @@ function goBack(state: RaftState, leader: Leader, to: MemberId, progress: Progre
 export function onHeartbeatReply(state: RaftState, leader: Leader, from: MemberId, message: HeartbeatReply): void {
   const progress = heard(leader, from, message.barrier);
   if (progress === undefined) return;
-  progress.probing = false;
-  if (progress.state === "probe" || progress.match < state.log.last) sendOne(state, leader, from, progress);
+  if (progress.looksForLoss) {
+    progress.looksForLoss = false;
+    progress.probing = false;
+    if (progress.state === "probe" || progress.match < state.log.last) sendOne(state, leader, from, progress);
+  }
   confirmBarriers(state, leader);
   continueTransferIfLeading(state, leader, from);
 }

@@ -26,6 +26,8 @@ export class Progress {
   barrier = 0;
   /** Highest commit position that was sent; what was lost of it comes again with the next heartbeat. */
   commitSent: LogIndex = 0 as LogIndex;
+  /** A heartbeat is on its way whose answer is worth a message, if something is outstanding: it may be lost. */
+  looksForLoss = false;
   /** In probe: a message is on its way. */
   probing = false;
   /** In snapshot: the end of its log from which replication was tried in vain; the same end again is no news. */

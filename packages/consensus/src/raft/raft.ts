@@ -162,7 +162,7 @@ export class Raft implements ConsensusCore<RaftMessage> {
         this.#receiveFromLeader(from, message);
         return;
       case "timeoutNow":
-        if (this.#isOfOwnTerm(message.term)) onTimeoutNow(state, from, message);
+        if (this.#isOfOwnTerm(message.term)) onTimeoutNow(state, from);
         return;
       case "appendAccepted":
       case "appendRejected":

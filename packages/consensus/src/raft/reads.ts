@@ -1,7 +1,7 @@
 /** Linearizable reads (Raft §8, thesis §6.4): the leader proves that it still was one after the request came. */
 import type { RequestId } from "../contract.ts";
 import { quorumIndex } from "../quorum.ts";
-import { broadcastHeartbeat } from "./replication.ts";
+import { broadcastBarrier } from "./replication.ts";
 import type { Leader } from "./role.ts";
 import type { RaftState } from "./state.ts";
 
@@ -26,7 +26,7 @@ export function askBarrier(state: RaftState, leader: Leader): void {
   leader.reads.ask(state.log.committed, state.mutation === "barrier-reused");
   // A single voter is its own quorum: nobody else could have been elected.
   confirmBarriers(state, leader);
-  if (leader.reads.asks) broadcastHeartbeat(state, leader);
+  if (leader.reads.asks) broadcastBarrier(state, leader);
 }
 
 /** Answers what a quorum has echoed; then the next batch may ask. */

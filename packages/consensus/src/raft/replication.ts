@@ -88,19 +88,28 @@ function sendAppend(state: RaftState, leader: Leader, to: MemberId, progress: Pr
   progress.commitSent = commit;
 }
 
-/** Heartbeat to one; to one that needs a snapshot, the word that it does. */
-export function sendHeartbeat(state: RaftState, leader: Leader, to: MemberId, progress: Progress): void {
-  if (progress.state === "snapshot") {
-    sendSnapshotNeeded(state, leader, to, progress);
-    return;
+/** At the pace of time: also the word to one that needs a snapshot, and a look whether anything was lost. */
+export function broadcastHeartbeat(state: RaftState, leader: Leader): void {
+  for (const [member, progress] of leader.progress) {
+    progress.looksForLoss = true;
+    if (progress.state === "snapshot") sendSnapshotNeeded(state, leader, member, progress);
+    else sendHeartbeat(state, leader, member, progress);
   }
+}
+
+/** At the pace of reads: asks who still follows, no more. */
+export function broadcastBarrier(state: RaftState, leader: Leader): void {
+  for (const [member, progress] of leader.progress) sendHeartbeat(state, leader, member, progress);
+}
+
+function sendHeartbeat(state: RaftState, leader: Leader, to: MemberId, progress: Progress): void {
   // Not above its match: what else it holds at that index may be another leader's (§5.3).
   const known = state.mutation === "commit-beyond-match" ? state.log.last : progress.match;
   const commit = lower(state.log.committed, known);
   state.send(to, { type: "heartbeat", term: state.term, commit, barrier: leader.reads.number });
 }
 
-function sendSnapshotNeeded(state: RaftState, leader: Leader, to: MemberId, progress: Progress): void {
+export function sendSnapshotNeeded(state: RaftState, leader: Leader, to: MemberId, progress: Progress): void {
   state.send(to, {
     type: "snapshotNeeded",
     term: state.term,
@@ -108,10 +117,6 @@ function sendSnapshotNeeded(state: RaftState, leader: Leader, to: MemberId, prog
     commit: lower(state.log.committed, progress.match),
     barrier: leader.reads.number,
   });
-}
-
-export function broadcastHeartbeat(state: RaftState, leader: Leader): void {
-  for (const [member, progress] of leader.progress) sendHeartbeat(state, leader, member, progress);
 }
 
 /**
