@@ -21,6 +21,7 @@ const healingTicksMax = 300;
 const actions = [
   "tick",
   "pause",
+  "depose",
   "deliver",
   "deliverLate",
   "duplicate",
@@ -41,21 +42,37 @@ const actions = [
   "seal",
 ] as const;
 type Action = (typeof actions)[number];
+/** Those that are not time, network, disk or crashes. */
+type Request = Extract<
+  Action,
+  | "propose"
+  | "read"
+  | "changeMembers"
+  | "transfer"
+  | "trim"
+  | "install"
+  | "partition"
+  | "heal"
+  | "unreachable"
+  | "strayAppend"
+  | "seal"
+>;
 
 /** Chances of each action: that of the first number, times one of the others, drawn per seed. Zero: not in this seed. */
 const weights: Readonly<Record<Action, readonly [number, ...number[]]>> = {
   tick: [10, 1, 2],
   pause: [1, 0, 1, 4],
+  depose: [1, 0, 0, 1, 3],
   deliver: [100, 1, 2],
   deliverLate: [10, 0, 1, 3],
   duplicate: [3, 0, 1, 2],
   drop: [4, 0, 1, 4],
-  persist: [60, 1, 2],
+  persist: [15, 1, 4, 8],
   crash: [1, 0, 1, 3],
   restart: [3, 1, 3],
   propose: [8, 1, 2],
-  read: [3, 0, 1, 3],
-  changeMembers: [2, 0, 1, 2],
+  read: [3, 0, 1, 3, 6],
+  changeMembers: [2, 0, 1, 2, 5],
   transfer: [1, 0, 1, 6],
   trim: [2, 0, 1, 4],
   install: [4, 1],
@@ -180,6 +197,9 @@ class Exploration {
       case "pause":
         this.#pause();
         break;
+      case "depose":
+        this.#depose();
+        break;
       case "deliver":
         // Mostly in order; the oldest few may overtake one another.
         if (network.length > 0) this.#cell.deliver(this.#pick(network.slice(0, 4)));
@@ -217,12 +237,7 @@ class Exploration {
     if (this.#cell.network.length > networkMax) this.#cell.network = this.#cell.network.slice(-networkMax);
   }
 
-  #takeRequest(
-    action: Exclude<
-      Action,
-      "tick" | "pause" | "deliver" | "deliverLate" | "duplicate" | "drop" | "persist" | "crash" | "restart"
-    >,
-  ): void {
+  #takeRequest(action: Request): void {
     const random = this.#random;
     switch (action) {
       case "propose":
@@ -271,6 +286,26 @@ class Exploration {
       default:
         action satisfies never;
     }
+  }
+
+  /** A leader is cut off, and before it knows the others elect another one and go on. */
+  #depose(): void {
+    const deposed = this.#leaders().at(-1);
+    if (deposed === undefined) return;
+    const others = this.#cell.seats.filter((seat) => seat !== deposed && seat.core !== undefined);
+    this.#cell.heal();
+    for (const { member } of this.#cell.seats) {
+      this.#cell.cut(member, deposed.member);
+      this.#cell.cut(deposed.member, member);
+    }
+    for (let tick = 0; tick < 15; tick++) {
+      for (const { member } of others) this.#cell.step(member, { type: "tick" });
+      this.#cell.stabilize(others.map(({ member }) => member));
+    }
+    const successor = this.#leaders().at(-1);
+    if (successor === undefined || successor === deposed) return;
+    this.#propose(successor.member);
+    if (this.#random.chance(2, 3)) this.#cell.stabilize(others.map(({ member }) => member));
   }
 
   #tickSomebody(): void {
