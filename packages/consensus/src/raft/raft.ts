@@ -255,6 +255,7 @@ export class Raft implements ConsensusCore<RaftMessage> {
   #finish(): readonly Effect<RaftMessage>[] {
     const state = this.#state;
     const { log, outbox } = state;
+    this.#checkOrder();
     const token = outbox.openToken;
     if (token !== undefined) state.durability.issued(token, log.last);
     if (log.configuration !== this.#toldConfiguration) {
@@ -269,5 +270,17 @@ export class Raft implements ConsensusCore<RaftMessage> {
       outbox.push({ type: "role", role, term, leader });
     }
     return outbox.take();
+  }
+
+  /** start <= delivered <= committed <= last, and nothing is delivered that is not durable. */
+  #checkOrder(): void {
+    const { log, delivered, durability } = this.#state;
+    const { start, committed, last } = log;
+    const isInOrder = start.index <= delivered && delivered <= committed && committed <= last;
+    if (isInOrder && delivered <= durability.persisted) return;
+    invariant(
+      false,
+      `out of order: ${start.index}, ${delivered}, ${committed}, ${last}; ${durability.persisted} durable`,
+    );
   }
 }
