@@ -19,6 +19,8 @@ export interface CellIdentity {
   /** Of the last replica that was started here; each is higher than all before it. */
   readonly incarnation: number;
   readonly state: "new" | "member";
+  /** Logs begun under this generation: one that a crash left half-made is not gone on with. */
+  readonly attempt: number;
   /** Node numbers that the cell was founded with, as this node was told; empty in one that joined. */
   readonly founders: readonly number[];
 }
@@ -94,7 +96,7 @@ function decode(value: Uint8Array): CellIdentity {
 
 function isIdentity(value: unknown): value is CellIdentity {
   if (typeof value !== "object" || value === null) return false;
-  const { cell, node, generation, incarnation, state, founders } = value as Partial<CellIdentity>;
-  const isNumbers = [cell, node, generation, incarnation].every((number) => Number.isSafeInteger(number));
+  const { cell, node, generation, incarnation, state, attempt, founders } = value as Partial<CellIdentity>;
+  const isNumbers = [cell, node, generation, incarnation, attempt].every((number) => Number.isSafeInteger(number));
   return isNumbers && (state === "new" || state === "member") && Array.isArray(founders);
 }

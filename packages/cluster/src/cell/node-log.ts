@@ -148,7 +148,8 @@ async function identify(
   invariant(!isFounder || founders.includes(node), `node ${node} is not among the founders ${founders.join()}`);
   const isOld = isFounder || mutations?.cell === "rejoin-under-old-identity";
   const generation = isOld ? 0 : newGeneration(random, undefined);
-  await identity.store({ cell, node, generation, incarnation: 0, state: "new", founders: isOld ? founders : [] });
+  const fresh = { incarnation: 0, state: "new", attempt: 0 } as const;
+  await identity.store({ cell, node, generation, ...fresh, founders: isOld ? founders : [] });
   return damage;
 }
 
@@ -173,7 +174,10 @@ async function openWal(options: CellLogOptions, identity: IdentityRegister): Pro
   const { disk, clock, random, onFatal, mutations } = options;
   const isNew = identity.present.state === "new";
   const isThere = await isUsed(disk, cellWalDirectory);
-  if (isNew && isThere) await setAside(disk, cellWalDirectory);
+  if (isNew && isThere) {
+    await identity.store({ ...identity.present, attempt: identity.present.attempt + 1 });
+    await setAside(disk, cellWalDirectory);
+  }
   if (!isNew && !isThere) return `${cellWalDirectory}/ is gone`;
   const holder = { onSegmentBegun: (): void => undefined };
   try {
@@ -228,9 +232,9 @@ function asMember(engine: LogletEngine, identity: IdentityRegister): LogletEngin
   };
 }
 
-/** Another generation has another log, and so another chain. */
-function chainKey({ generation }: CellIdentity): string {
-  return `chain/0/${generation}`;
+/** Another log is another chain. */
+function chainKey({ generation, attempt }: CellIdentity): string {
+  return `chain/0/${generation}.${attempt}`;
 }
 
 async function isUsed(disk: Disk, directory: string): Promise<boolean> {
