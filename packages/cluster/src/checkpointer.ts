@@ -83,6 +83,7 @@ export class Checkpointer {
   #lastMs: number;
   #cancelTimer: (() => void) | undefined;
   #stopped = false;
+  #isRetired = false;
   #checkpointedUpTo: Lsn;
   #trimmedUpTo: Lsn;
   /** The last batch failed: the store takes no other before it was reopened. */
@@ -158,6 +159,13 @@ export class Checkpointer {
     await this.#running;
   }
 
+  /** As {@link Checkpointer.stop}, for good: nothing of this machine goes to the store after this resolves. */
+  async retire(): Promise<void> {
+    this.#isRetired = true;
+    await this.stop();
+    while (this.#running !== undefined) await this.#running;
+  }
+
   #isDue(): boolean {
     if (this.#running !== undefined || this.#stopped) return false;
     if (this.#machine.appliedLsn === this.#trimmedUpTo) return false;
@@ -179,6 +187,7 @@ export class Checkpointer {
   }
 
   #exclusively<Result>(action: () => Promise<Result>): Promise<Result> {
+    if (this.#isRetired) return Promise.reject(new QuipuError("SHUTTING_DOWN", "this state is written no more"));
     const run = action().finally(() => {
       this.#running = undefined;
       this.#lastMs = this.#clock.monotonicMs();

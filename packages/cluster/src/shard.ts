@@ -202,7 +202,7 @@ export class Shard {
     if (installed === undefined) await this.#load();
     else this.#machine = installed;
     const storedUpTo = this.#machine.appliedLsn;
-    const identity = await nextIdentity();
+    const identity = await this.#whenThereIsRoom(nextIdentity);
     if (this.#wanted !== undefined || this.#isStopped) return;
     this.#identity = identity;
     this.#lives += 1;
@@ -235,7 +235,8 @@ export class Shard {
     });
     this.#endLife = undefined;
     this.#checkpointer = undefined;
-    await checkpointer.stop();
+    // Else what it still writes could go over the state that comes next.
+    await checkpointer.retire();
   }
 
   /** A state store that does not decode is replaced from another node, where there is one: nothing else was lost. */
@@ -244,7 +245,7 @@ export class Shard {
     const machine = this.#newMachine();
     try {
       await loadMachine(store, machine);
-      await repairLogStart(store, this.#replication);
+      await this.#whenThereIsRoom(() => repairLogStart(store, this.#replication));
       this.#machine = machine;
     } catch (error) {
       const isDamaged = error instanceof QuipuError && error.code === "STORE_CORRUPT";
@@ -253,6 +254,27 @@ export class Shard {
       this.#machine = this.#newMachine();
       this.#lacks(undefined, 0);
     }
+  }
+
+  /** Repeats what a full disk refuses, until there is room or the shard is stopped. */
+  async #whenThereIsRoom<Result>(action: () => Promise<Result>): Promise<Result> {
+    for (;;) {
+      try {
+        return await action();
+      } catch (error) {
+        if (this.#isStopped || !(error instanceof QuipuError) || error.code !== "DISK_FULL") throw error;
+        await this.#makeRoom();
+      }
+    }
+  }
+
+  async #makeRoom(): Promise<void> {
+    await this.#options.store.reopen?.().catch(() => undefined);
+    await this.#pause();
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => void this.#options.clock.setTimer(retryMs, resolve));
   }
 
   #newMachine(): CounterMachine {
@@ -317,9 +339,9 @@ export class Shard {
         if (error.code === "STORE_CORRUPT" || error.code === "LOG_CORRUPT") {
           this.#snapshotsRejected += 1;
           this.#wanted = { ...wanted, source: this.#peerAfter(wanted.source) };
-        } else if (error.code === "DISK_FULL") await this.#options.store.reopen?.().catch(() => undefined);
+          await this.#pause();
+        } else if (error.code === "DISK_FULL") await this.#makeRoom();
         else throw error;
-        await new Promise<void>((resolve) => void this.#options.clock.setTimer(retryMs, resolve));
       }
     }
   }
@@ -358,7 +380,8 @@ export class Shard {
       return await makeSnapshot({ checkpointer, replication, settings: this.#settings });
     } catch (error) {
       // Too large, or a full disk: whoever asks turns to another node. What is fatal the checkpointer meets by itself.
-      if (!(error instanceof QuipuError)) this.#fail(error);
+      // In a life that is over meanwhile the store may have been closed under the reader.
+      if (!(error instanceof QuipuError) && checkpointer === this.#checkpointer) this.#fail(error);
       return undefined;
     }
   }

@@ -244,3 +244,40 @@ describe("a disk that is lost or damaged", () => {
     await expect(cell.start(2, false, { cell: 8 })).rejects.toMatchObject({ code: "INVALID_CONFIGURATION" });
   });
 });
+
+describe("the power fails while a node becomes a member", () => {
+  for (const joins of [false, true]) {
+    test(`${joins ? "joining" : "founding"}: at whatever operation of the disk, the next start goes on or begins anew`, async () => {
+      const generations = new Set<number>();
+      for (let survives = 1, isOver = false; !isOver; survives++) {
+        const cell = new TestCell(3, { settings });
+        for (const number of [1, 3]) void cell.start(number);
+        await cell.until(() => cell.host(1).up.isServing && cell.host(3).up.isServing);
+        let operations = 0;
+        let isPowered = true;
+        cell.host(2).disk.fault = () => {
+          operations += 1;
+          // From here on nothing comes to an end: the process hangs until it is crashed.
+          if (operations > survives && isPowered) {
+            isPowered = false;
+            cell.crash(2);
+          }
+          return undefined;
+        };
+        void cell.start(2, joins);
+        await cell.until(() => !isPowered || cell.host(2).node?.isServing === true);
+        isOver = isPowered;
+        cell.host(2).disk.fault = undefined;
+        if (!isPowered) void cell.start(2, joins);
+        await cell.until(() => cell.host(2).node?.isServing === true);
+        const { identity } = cell.host(2).up.status;
+        generations.add(identity.generation);
+        if (!joins) expect(identity.generation).toBe(0);
+        expect(await cell.add(2, "a")).toBe("1:1");
+        expect(new Set(await cell.hashes()).size).toBe(1);
+        allFine(cell);
+      }
+      expect(generations.has(0)).toBe(!joins);
+    });
+  }
+});
