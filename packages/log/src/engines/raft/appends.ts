@@ -33,6 +33,7 @@ export class Appends {
   #bytes = 0;
   /** This member leads but takes nothing at present, because it hands its leadership over. */
   #blockedTicks = -1;
+  #isClosed = false;
   readonly #hooks: ForwarderHooks;
 
   constructor(host: GroupHost, delivery: Delivery) {
@@ -117,14 +118,12 @@ export class Appends {
   }
 
   close(): void {
-    const closing = (outcome: "definite" | "unknown"): QuipuError =>
-      new QuipuError("SHUTTING_DOWN", "the log is closed", { outcome });
-    for (const operation of [...this.#waiting.splice(0), ...this.#sealsAgain.splice(0)]) {
-      this.#end(operation).reject(closing("definite"));
-    }
-    for (const { operation } of this.#placed.splice(0)) this.#end(operation).reject(closing("unknown"));
+    this.#isClosed = true;
     this.#forwarder?.end("the log is closed");
-    this.#forwarder = undefined;
+    for (const operation of [...this.#waiting.splice(0), ...this.#sealsAgain.splice(0)]) {
+      this.#end(operation).reject(closedError("definite"));
+    }
+    for (const { operation } of this.#placed.splice(0)) this.#end(operation).reject(closedError("unknown"));
   }
 
   #refusal(records: number, bytes: number): QuipuError | undefined {
@@ -237,7 +236,8 @@ export class Appends {
   }
 
   #lose(operation: Operation, why: string): void {
-    if (operation.content.kind === "seal" && operation.deadlineTicks > this.#host.nowTicks) this.#again(operation);
+    if (this.#isClosed) this.#end(operation).reject(closedError("unknown"));
+    else if (operation.content.kind === "seal" && operation.deadlineTicks > this.#host.nowTicks) this.#again(operation);
     else this.#end(operation).reject(unknownError(why));
   }
 
@@ -254,6 +254,10 @@ export class Appends {
       else ended.resolve(appendedAt({ first: sealedAt, last: sealedAt }));
     }
   }
+}
+
+function closedError(outcome: "definite" | "unknown"): QuipuError {
+  return new QuipuError("SHUTTING_DOWN", "the log is closed", { outcome });
 }
 
 function overloaded(why: string): QuipuError {

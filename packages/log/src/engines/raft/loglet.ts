@@ -25,7 +25,7 @@ export class RaftLoglet implements Loglet {
   }
 
   read(from: Lsn, onDelivery: (delivery: LogDelivery) => void): Subscription {
-    return this.#group.delivery.readers.add(from, onDelivery);
+    return this.#group.isOpen ? this.#group.delivery.readers.add(from, onDelivery) : { close: () => undefined };
   }
 
   /** Here it means: the state up to `upTo` is durable on this node. The group trims when a majority has said so. */

@@ -37,13 +37,15 @@ export async function restoreGroup(wal: WriteAheadLog, group: number): Promise<R
     throw corrupt(group, `it begins at ${wal.firstIndex(group)}, its state says after ${state.start.index}`);
   }
   const entries: Entry[] = [];
+  let damaged: number | undefined;
   await wal.readAll(group, (first, records) => {
     records.forEach((record, i) => {
       const entry = decodeEntry(logIndex(first + i), record);
-      if (entry === undefined) throw corrupt(group, `entry ${first + i} does not decode`);
-      entries.push(entry);
+      if (entry === undefined) damaged ??= first + i;
+      else entries.push(entry);
     });
   });
+  if (damaged !== undefined) throw corrupt(group, `entry ${damaged} does not decode`);
   return { hardState: state.hardState, start: state.start, entries };
 }
 
