@@ -203,7 +203,7 @@ export class Cell {
 
   /** Completes persists and delivers messages among these members until nothing is left to do. */
   stabilize(members: readonly MemberId[] = this.seats.map((seat) => seat.member)): void {
-    const roundsMax = 1000; // Far beyond any exchange here: more means that members answer one another for ever.
+    const roundsMax = 20_000; // Far beyond the catching up of any log here: more means that members answer for ever.
     for (let round = 0; round < roundsMax; round++) {
       const among = this.network.filter(({ from, to }) => members.includes(from) && members.includes(to));
       const busy = this.seats.filter((seat) => members.includes(seat.member) && seat.pending.length > 0);
