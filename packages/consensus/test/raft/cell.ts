@@ -141,6 +141,7 @@ export class Cell {
     this.#options.watch({ type: "input", seat, input });
     const effects = core.step(input);
     for (const effect of effects) {
+      freezeEffect(effect);
       this.#options.watch({ type: "effect", seat, effect });
       if (effect.type === "persist") {
         seat.pending.push(effect);
@@ -218,6 +219,20 @@ export class Cell {
     seat.disk = written(seat.disk, persist);
     this.#options.watch({ type: "durable", seat, persist });
   }
+}
+
+/** What a core has handed out is not its own any more: should it write there later, it throws. */
+function freezeEffect(effect: RaftEffect): void {
+  Object.freeze(effect);
+  if (effect.type === "send") freezeMessage(effect.envelope.message);
+  if (effect.type !== "persist") return;
+  for (const entry of Object.freeze(effect.append)) Object.freeze(entry);
+  for (const { message } of Object.freeze(effect.sendAfter)) freezeMessage(message);
+}
+
+function freezeMessage(message: RaftMessage): void {
+  Object.freeze(message);
+  if (message.type === "appendEntries") Object.freeze(message.entries);
 }
 
 /** What the disk holds after a persist, strictly: whatever does not fit is a bug. */

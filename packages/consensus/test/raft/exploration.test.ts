@@ -44,8 +44,9 @@ describe("exploration", () => {
     for (const [what, count] of Object.entries(least)) expect(seen.get(what), what).toBeGreaterThan(count);
   });
 
-  test("the same seed does the same twice", () => {
+  test("the same seed does the same twice, message by message; another one does something else", () => {
     expect(explore(7, steps)).toEqual(explore(7, steps));
+    expect(explore(8, steps).traceHash).not.toBe(explore(7, steps).traceHash);
   });
 
   test.each(Object.entries(mutations) as [RaftMutation, number][])("%s is seen within %i seeds", (mutation, max) => {

@@ -91,6 +91,8 @@ export interface ExplorationResult {
   readonly committed: number;
   /** How often each kind of effect or event was seen. */
   readonly seen: ReadonlyMap<string, number>;
+  /** Over every message in its order: equal seeds must have equal ones. */
+  readonly traceHash: number;
 }
 
 /** Explores one seed. Nothing but the seed and the mutation decides what happens. */
@@ -104,11 +106,19 @@ export function explore(seed: number, steps: number, mutation?: RaftMutation): E
   } catch (error) {
     failure = `step ${step}: ${error instanceof Error ? error.message : String(error)}`;
   }
-  return { seed, failure, steps: step, committed: exploration.committed, seen: exploration.seen };
+  return {
+    seed,
+    failure,
+    steps: step,
+    committed: exploration.committed,
+    seen: exploration.seen,
+    traceHash: exploration.traceHash,
+  };
 }
 
 class Exploration {
   readonly seen = new Map<string, number>();
+  traceHash = 0;
   readonly #random: Random;
   readonly #cell: Cell;
   readonly #invariants = new Invariants();
@@ -411,6 +421,18 @@ class Exploration {
 
   #watch(event: CellEvent): void {
     this.#invariants.watch(event);
+    if (event.type === "sent") {
+      const { from, to, message } = event.flight;
+      for (const part of [
+        from,
+        to,
+        message.type.length,
+        message.term,
+        "entries" in message ? message.entries.length : 0,
+      ]) {
+        this.traceHash = (Math.imul(this.traceHash, 31) + part) | 0;
+      }
+    }
     if (event.type === "crashed") this.#needs.delete(event.seat.member);
     if (event.type !== "effect") return;
     const { effect, seat } = event;

@@ -369,6 +369,18 @@ describe("thesis §10.2.1, writing to the leader's disk in parallel; pipelining"
     expect(sent).toEqual([[2], []]);
   });
 
+  test("after a word that something was lost, one message at a time until it is answered", () => {
+    const one = new Lone();
+    one.lead();
+    for (const text of ["a", "b"]) one.propose(text);
+    one.step({ type: "peerUnreachable", member: memberId(2) });
+    expect(one.view.progress[0]).toMatchObject({ member: 2, state: "probe", match: 1, next: 2 });
+    const sent = ["c", "d"].map((text) => sentIndexes(one.propose(text), 2));
+    expect(sent).toEqual([[2, 3, 4], []]);
+    expect(sentIndexes(one.accept(2, 4), 2)).toEqual([5]);
+    expect(one.view.progress[0]).toMatchObject({ state: "replicate", match: 4 });
+  });
+
   test("a message holds no more than its limits, but at least one entry", () => {
     const one = new Lone({ settings: { messageEntriesMax: 2, messageBytesMax: 150 } });
     one.lead();

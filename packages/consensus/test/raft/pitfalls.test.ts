@@ -320,6 +320,14 @@ describe("P11 snapshots", () => {
     expect(one.view).toMatchObject({ start: { index: 9 }, committed: 9 });
   });
 
+  test("a leader that lacks what a snapshot has is one of the past, and leads no more", () => {
+    const one = new Lone({ log: [1, 1], term: 3 });
+    one.win();
+    // Committed by a later leader, though of an earlier term than its own.
+    one.step({ type: "installed", start: startOf(8, 3) });
+    expect(one.view).toMatchObject({ role: "follower", term: 4, last: 8, committed: 8 });
+  });
+
   test("openraft 447dc11c: members come from the snapshot, never from the log under it", () => {
     const one = new Lone();
     const old = configurationEntry(2, 1, foundingConfiguration(ids(1, 2)));
