@@ -164,11 +164,13 @@ export class SimulatedClient {
     }
   }
 
-  /** Asks again for everything whose outcome is unknown. */
-  resolve(server: Server): void {
+  /** Asks again for what has an unknown outcome, for at most `requestsMax` of it. */
+  resolve(server: Server, requestsMax: number = Number.POSITIVE_INFINITY): void {
     this.#connect(server.door);
     if (this.#unorderedReads > 0) return;
-    for (const repeatable of this.#requests.unresolved()) this.#sendRepeatable(server.door, repeatable);
+    for (const repeatable of this.#requests.unresolved().slice(0, requestsMax)) {
+      this.#sendRepeatable(server.door, repeatable);
+    }
   }
 
   /** Sets up the bounds of the bounded keys. */

@@ -32,9 +32,9 @@ export class WallClock {
     this.#highestOffsetMs = Math.max(this.#highestOffsetMs, this.#offsetMs);
   }
 
-  /** No record may bear a later stamp than this. */
-  latestStampMs(): number {
-    return this.#highestOffsetMs + (this.#scheduler.nowUs * this.#rate) / 1000;
+  /** No record may bear a later stamp than this, nor any that a process `fastest` times as fast has made of it since. */
+  latestStampMs(fastest: number = this.#rate): number {
+    return this.#highestOffsetMs + (this.#scheduler.nowUs * fastest) / 1000;
   }
 }
 

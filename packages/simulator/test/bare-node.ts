@@ -131,6 +131,10 @@ export class BareNode implements NodeUnderTest {
     await this.#wal?.close();
   }
 
+  describe(): string {
+    return JSON.stringify(this.#core?.inspect());
+  }
+
   checkpoint(): Promise<void> {
     return Promise.resolve();
   }

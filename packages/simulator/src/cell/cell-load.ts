@@ -40,6 +40,9 @@ interface Seat {
 const clientLatencyUs = 300;
 /** How often a client that only resolves looks whether it can go on. */
 const resolveEveryUs = 20_000;
+/** In the healed part nobody storms: a few at once, and time for the slowest draw of disks and links. */
+const resolvedAtOnceMax = 8;
+const healedPatienceUs = 5_000_000;
 
 export class CellLoad {
   readonly #options: CellLoadOptions;
@@ -112,7 +115,8 @@ export class CellLoad {
   #go(seat: Seat): void {
     const { scheduler, swarm, wanted, random, met, afterGo } = this.#options;
     const { client } = seat;
-    if (scheduler.nowUs - client.oldestSentUs > swarm.patienceUs) {
+    const patienceUs = wanted() === "new" ? swarm.patienceUs : Math.max(swarm.patienceUs, healedPatienceUs);
+    if (scheduler.nowUs - client.oldestSentUs > patienceUs) {
       met("client's patience ends", seat.host);
       this.#leave(seat);
       this.#move(seat);
@@ -126,7 +130,7 @@ export class CellLoad {
     const door = this.#doorOf(seat);
     const server = { door, isServing: process.isServing };
     if (wanted() === "unresolved") {
-      if (client.pendingCount === 0) client.resolve(server);
+      if (client.pendingCount === 0) client.resolve(server, resolvedAtOnceMax);
       return;
     }
     this.#goesLeft -= 1;

@@ -4,6 +4,7 @@
  */
 import type { Lsn, Random } from "@quipu/core";
 import type { Appended, Chain, LogDelivery, Subscription, Tail, VirtualLog } from "@quipu/log";
+import { check } from "../failure.ts";
 import type { History } from "../history.ts";
 import type { ProcessLife, Scheduler } from "../scheduler.ts";
 
@@ -14,18 +15,54 @@ export interface CellLogOptions {
   readonly life: ProcessLife;
   readonly random: Random;
   readonly deliveryDelayUsMax: number;
+  /** How far the log is committed, whoever knows it. */
+  readonly committedUpTo: () => number;
+  /** Of this node's state store. */
+  readonly unsyncedBatches: () => number;
   readonly guard: (action: () => void) => void;
 }
 
+/** Positions of a caller's last appends, to compare later ones with. */
+const appendsRemembered = 16;
+
 export class CellLog implements VirtualLog {
   readonly #options: CellLogOptions;
+  #calls = 0;
+  readonly #appended = new Map<number, number>();
 
   constructor(options: CellLogOptions) {
     this.#options = options;
   }
 
+  /** Acknowledged means committed, and appends of one caller stand in the order of the calls. */
   append(records: readonly Uint8Array[]): Promise<Appended> {
-    return this.#options.inner.append(records);
+    const { inner, life, guard, committedUpTo } = this.#options;
+    const call = ++this.#calls;
+    const appending = inner.append(records);
+    appending.then(
+      ({ first, last }) => {
+        if (!life.alive) return;
+        guard(() => {
+          const upTo = committedUpTo();
+          check(last <= upTo, "acknowledged-lost", () => `an append at ${last} is acknowledged, ${upTo} is committed`);
+          this.#checkOrder(call, first);
+        });
+      },
+      () => undefined,
+    );
+    return appending;
+  }
+
+  #checkOrder(call: number, first: number): void {
+    for (const [other, at] of this.#appended) {
+      check(
+        other < call === at < first,
+        "log-order",
+        () => `append ${call} of a caller stands at ${first}, append ${other} at ${at}`,
+      );
+    }
+    this.#appended.set(call, first);
+    if (this.#appended.size > appendsRemembered) this.#appended.delete(call - appendsRemembered);
   }
 
   tail(): Promise<Tail> {
@@ -63,8 +100,15 @@ export class CellLog implements VirtualLog {
     };
   }
 
+  /** "The state up to here is durable on this node": nothing in the store may be waiting for its sync. */
   trim(upTo: Lsn): Promise<void> {
-    return this.#options.inner.trim(upTo);
+    const { inner, life, guard, unsyncedBatches } = this.#options;
+    if (life.alive) {
+      guard(() =>
+        check(unsyncedBatches() === 0, "trimmed-too-far", () => `trimmed to ${upTo}, the checkpoint is not durable`),
+      );
+    }
+    return inner.trim(upTo);
   }
 
   replication(): ReturnType<NonNullable<VirtualLog["replication"]>> {

@@ -54,9 +54,12 @@ export class GroupBook {
     if (view.start.index === 0 && view.start.configuration.voters.length > 0)
       this.#founding ??= view.start.configuration;
     checkOrder(book.name, view);
-    book.observe(group, view, this.registry);
+    const from = book.observe(group, view, this.registry);
     if (view.committed > (before?.committed ?? 0)) this.#takeCommits(group, book, view, before);
-    if (view.role === "leader") this.#checkLeader(group, book, view, before);
+    if (view.role === "leader") {
+      this.#checkLeader(group, book, view, before);
+      this.#checkOpened(group, book, view, from);
+    }
     return view;
   }
 
@@ -101,6 +104,17 @@ export class GroupBook {
       const isChange = group.entry(index)?.kind === "configuration";
       check(!isChange, "configuration", () => `${book.name}: changes at ${index} and ${view.configurationIndex}`);
     }
+  }
+
+  /** A leader changes the configuration only once an entry of its own term is committed (Ongaro, raft-dev 2015). */
+  #checkOpened(group: ObservedGroup, book: MemberBook, view: CoreView, from: number): void {
+    if (view.configurationIndex < from || view.configurationIndex <= view.start.index) return;
+    const isOwn = group.entry(view.configurationIndex)?.term === view.term;
+    check(
+      !isOwn || this.registry.committedTerm(view.committed) === view.term,
+      "configuration",
+      () => `${book.name} changes the configuration before it has committed anything in term ${view.term}`,
+    );
   }
 
   #takeCommits(group: ObservedGroup, book: MemberBook, view: CoreView, before: CoreView | undefined): void {

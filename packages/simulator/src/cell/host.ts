@@ -221,6 +221,9 @@ export class CellHost {
           life,
           random: split(),
           deliveryDelayUsMax: swarm.deliveryDelayUsMax,
+          committedUpTo: () =>
+            Math.max(0, ...this.#around.groupsSeen().map((group) => this.#around.bookOf(group).registry.committedUpTo)),
+          unsyncedBatches: () => this.#store.unsyncedBatches,
           guard,
         }),
       observeGroup: (group, raft) => {

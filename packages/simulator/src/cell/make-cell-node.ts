@@ -9,7 +9,7 @@ const cellId = 0x5eed;
 export function makeCellNode(options: LifeOptions): NodeUnderTest {
   const { disk, store, network, clock, random, node, bootstrap, swarm, mutations } = options;
   const { onFatal, observeLog, observeGroup, recovered } = options;
-  return new CellNode({
+  return new DescribedNode({
     disk,
     store,
     network,
@@ -28,6 +28,17 @@ export function makeCellNode(options: LifeOptions): NodeUnderTest {
   });
 }
 
+class DescribedNode extends CellNode {
+  describe(): string {
+    try {
+      const { damage, shard } = this.status;
+      return JSON.stringify({ damage, ...shard });
+    } catch {
+      return "its log is not open";
+    }
+  }
+}
+
 function settingsOf(swarm: CellSwarm): CellNodeSettings {
   const { segmentBytes, frameBytesMax, recordsInFlightMax, recordBytesTarget, tickMs } = swarm;
   return {
@@ -40,6 +51,9 @@ function settingsOf(swarm: CellSwarm): CellNodeSettings {
       followerPinBytesMax: swarm.followerPinBytes,
       rewriteBytesMax: swarm.rewriteBytesMax,
       promoteLagMax: 20,
+      appendDeadlineTicks: swarm.appendDeadlineTicks,
+      tailDeadlineTicks: swarm.appendDeadlineTicks,
+      forwardWindow: swarm.forwardWindow,
       core: {
         electionTicks: swarm.electionTicks,
         heartbeatTicks: swarm.heartbeatTicks,

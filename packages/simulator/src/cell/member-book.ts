@@ -2,7 +2,7 @@
  * What the simulator knows of one member in one group: its log as last seen, since when each entry can be durable, how
  * far its terms, votes and positions had come. Kept over restarts, and after the disk is gone.
  */
-import type { CoreView, Entry } from "@quipu/consensus";
+import type { Configuration, CoreView, Entry } from "@quipu/consensus";
 import { check } from "../failure.ts";
 import type { DurableTime } from "./durable-time.ts";
 import type { EntryRegistry } from "./entry-registry.ts";
@@ -26,6 +26,8 @@ export class MemberBook {
   #first = 1;
   #terms: number[] = [];
   #seenAt: number[] = [];
+  /** Indexes of configuration entries in the log, ascending. */
+  #configurations: number[] = [];
   #hardStateSeenAt = sinceEver;
   #last: CoreView | undefined;
   /** The highest term that others have seen this member vote in. */
@@ -93,6 +95,8 @@ export class MemberBook {
     const from = this.#takeLog(group, view, registry);
     this.#last = view;
     this.#isNewLife = false;
+    this.#checkPersisted(view, before?.persisted ?? 0);
+    this.#checkConfiguration(group, view);
     return from;
   }
 
@@ -116,11 +120,35 @@ export class MemberBook {
     }
   }
 
+  /** A member takes nothing for durable that cannot be (research/consensus.md P3, P6). */
+  #checkPersisted(view: CoreView, before: number): void {
+    for (let index = Math.max(before, view.start.index) + 1; index <= view.persisted; index++) {
+      const isDurable = this.durableTerm(index) !== undefined;
+      check(isDurable, "promise-not-durable", () => `${this.name} takes ${index} for durable, which cannot be`);
+    }
+  }
+
+  /** The last configuration in the log is in force, committed or not (Raft §6). */
+  #checkConfiguration(group: ObservedGroup, view: CoreView): void {
+    const { start, last } = view;
+    this.#configurations = this.#configurations.filter((index) => index > start.index && index <= last);
+    const index = this.#configurations.at(-1) ?? start.index;
+    const entry = group.entry(index);
+    const expected = index > start.index && entry?.kind === "configuration" ? entry.configuration : start.configuration;
+    check(
+      view.configurationIndex === index && (view.configuration === expected || isSame(view.configuration, expected)),
+      "configuration",
+      () =>
+        `${this.name} goes by the configuration of ${view.configurationIndex}, its log has the last one at ${index}`,
+    );
+  }
+
   #begin(group: ObservedGroup, view: CoreView): void {
     this.#doneAtDeath = undefined;
     this.#first = view.start.index + 1;
     this.#terms = [];
     this.#seenAt = [];
+    this.#configurations = [];
     for (let index = this.#first; index <= view.persisted; index++) {
       this.#terms.push(group.entry(index)?.term ?? 0);
       this.#seenAt.push(sinceEver);
@@ -161,6 +189,7 @@ export class MemberBook {
         () => `${this.name}: the log changed from ${kept + 1} on, ${before.committed} was committed`,
       );
     }
+    this.#configurations = this.#configurations.filter((index) => index < from);
     this.#terms.length = Math.max(0, kept + 1 - this.#first);
     this.#seenAt.length = this.#terms.length;
     let previousTerm: number = from - 1 === start.index ? start.term : (group.entry(from - 1)?.term ?? -1);
@@ -174,6 +203,7 @@ export class MemberBook {
       );
       registry.seen(this.name, entry, previousTerm);
       previousTerm = entry.term;
+      if (entry.kind === "configuration") this.#configurations.push(index);
       if (index > kept) {
         this.#terms.push(entry.term);
         this.#seenAt.push(this.#time.now);
@@ -181,4 +211,8 @@ export class MemberBook {
     }
     return from;
   }
+}
+
+function isSame(left: Configuration, right: Configuration): boolean {
+  return JSON.stringify(left) === JSON.stringify(right);
 }

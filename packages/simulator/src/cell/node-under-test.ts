@@ -23,6 +23,8 @@ export interface NodeUnderTest {
   readonly isServing: boolean;
   readonly groups: readonly GroupUnderTest[];
   checkpoint(): Promise<void>;
+  /** For people, when a run is stuck. */
+  describe(): string;
 }
 
 /** One life's ports, and who wants to hear of it. */

@@ -87,7 +87,8 @@ export class CellSimulation {
     this.#swarm = { ...drawCellSwarm(split()), ...options.swarm };
     this.#random = split();
     this.#scheduler = new Scheduler(split());
-    this.#history = new History(() => Math.max(...this.#hosts.map((host) => host.wall.latestStampMs())), true);
+    const fastest = 1 + this.#swarm.driftPerThousand / 1000;
+    this.#history = new History(() => Math.max(...this.#hosts.map(({ wall }) => wall.latestStampMs(fastest))), true);
     this.#books = new Books(this.#history, this.#ledger);
     this.#observations = new Observations(this.#history);
     this.#promises = new Promises((group) => this.#bookOf(group));
@@ -385,7 +386,8 @@ export class CellSimulation {
     const nodes = this.#hosts.map(
       (host) =>
         `node ${host.node} ${host.phase} as ${host.member}` +
-        (host.isReachable ? ` at ${host.process?.machine.appliedLsn}` : ""),
+        (host.isReachable ? ` at ${host.process?.machine.appliedLsn}` : "") +
+        ` ${host.process?.describe() ?? ""}`,
     );
     throw new SimulationFailure(
       "not-live",

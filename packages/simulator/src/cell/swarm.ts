@@ -61,6 +61,9 @@ export interface CellSwarm extends FaultRates, WorkloadShape, NetworkRates, Chao
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
   readonly messageBytesMax: number;
+  /** Patience of the raft engine with an append, or a tail. */
+  readonly appendDeadlineTicks: number;
+  readonly forwardWindow: number;
   readonly messagesInFlightMax: number;
   /** Chance per 10,000 frames sent, disk operations aside, that the power goes right there. */
   readonly crashAtSend: number;
@@ -121,6 +124,8 @@ function drawLoad(pick: Pick1, random: Random) {
     snapshotChunkBytes: pick(256, 1_024, 16_384),
     followerPinBytes: pick(0, 2_000, 1_000_000),
     rewriteBytesMax: pick(4_000, 16_000),
+    appendDeadlineTicks: pick(20, 60, 200),
+    forwardWindow: pick(1, 4, 64),
     tickMs: pick(10, 20, 50),
     electionTicks: pick(5, 10),
     heartbeatTicks: pick(1, 2),

@@ -1,0 +1,165 @@
+/**
+ * Deliberate bugs of a cell, each with swarm settings that favour it, and whether the simulator sees them. The tables
+ * are records over the unions of the packages, so that a new mutation without a line here does not compile.
+ */
+import type { CellMutation, CheckpointerMutation, ReplicaMutation } from "@quipu/cluster";
+import type { RaftMutation } from "@quipu/consensus";
+import type { CounterMutation } from "@quipu/counters";
+import type { LogMutation, RaftEngineMutation } from "@quipu/log";
+import type { MutationResult } from "../mutations.ts";
+import type { CellMutationSet } from "./mutation-set.ts";
+import { makeCellNode } from "./make-cell-node.ts";
+import { CellSimulation } from "./simulation.ts";
+import type { CellSwarm } from "./swarm.ts";
+
+export interface CellMutationCase {
+  readonly name: string;
+  readonly mutations: CellMutationSet;
+  /** Settings of the swarm without which the bug cannot show, so that no seed is wasted on others. */
+  readonly swarm: Partial<CellSwarm>;
+}
+
+type Favours = Partial<CellSwarm>;
+
+const kills: Favours = { kills: 600, chaosEveryUs: 100_000, restartUsMax: 300_000 };
+const powerCuts: Favours = {
+  ...kills,
+  crashEveryEvents: 1_000,
+  crashAtEffect: 40,
+  crashAtSend: 20,
+  crashKeeps: "random",
+};
+const elections: Favours = {
+  ...kills,
+  partitions: 1_000,
+  partitionUsMax: 3_000_000,
+  transfers: 1_000,
+  opportunism: 1_000,
+  thinkUs: 20_000,
+  goes: 300,
+};
+const changes: Favours = { ...elections, memberChanges: 2_000, nodes: 5, founders: 5 };
+const trims: Favours = {
+  ...kills,
+  checkpoints: 5_000,
+  checkpointIntervalMs: 300,
+  followerPinBytes: 0,
+  goes: 300,
+  minorityStaysDead: false,
+};
+const snapshots: Favours = { ...trims, wipes: 800, partitions: 500, partitionUsMax: 3_000_000 };
+const disorder: Favours = {
+  ...elections,
+  frameLost: 300,
+  frameReordered: 5_000,
+  frameRepeated: 1_000,
+  frameReplayed: 200,
+  linkBytesMax: 1_048_576,
+};
+const damage: Favours = { ...kills, wipes: 800, bitFlipPercent: 30, misdirectedWrites: 50 };
+const readers: Favours = { ...elections, pipelineMax: 1, thinkUs: 2_000, pauses: 600, pauseUsMax: 3_000_000 };
+
+const core: Readonly<Record<RaftMutation, Favours>> = {
+  "vote-not-persisted": elections,
+  "acknowledge-before-persist": powerCuts,
+  "leader-counts-itself-early": elections,
+  "commit-old-term-by-counting": elections,
+  "truncate-matching-suffix": disorder,
+  "vote-ignores-log": elections,
+  "two-votes-per-term": elections,
+  "read-before-own-term-commit": readers,
+  "read-without-quorum": readers,
+  "barrier-reused": { ...readers, frameReplayed: 200, frameReordered: 5_000 },
+  "joint-quorum-of-new-only": changes,
+  "learner-counted": { ...changes, wipes: 800 },
+  "configuration-kept-after-truncation": changes,
+  "seal-not-final": elections,
+  "stale-acknowledgement": disorder,
+  "restart-forgets-configuration": { ...changes, ...trims },
+  "commit-beyond-match": disorder,
+  "change-before-own-term-commit": changes,
+};
+
+const engine: Readonly<Record<RaftEngineMutation, Favours>> = {
+  "send-after-ignored": powerCuts,
+  "hard-state-not-written": elections,
+  "append-acknowledged-when-proposed": elections,
+  "trim-on-own-checkpoint-only": snapshots,
+  "barrier-answer-cached": readers,
+  "forward-order-ignored": { ...disorder, recordsInFlightMax: 4, pipelineMax: 8 },
+  "reader-passes-seal": elections,
+};
+
+const cell: Readonly<Record<CellMutation, Favours>> = {
+  "install-before-store-sync": { ...snapshots, crashAtEffect: 100 },
+  "snapshot-chunk-unchecked": { ...snapshots, ...disorder, snapshotChunkBytes: 256 },
+  "snapshot-position-off-by-one": snapshots,
+  "rejoin-under-old-identity": damage,
+  "incarnation-not-raised": kills,
+};
+
+const log: Readonly<Record<LogMutation, Favours>> = {
+  "acknowledge-before-sync": powerCuts,
+  "torn-tail-rule-in-mid-file": damage,
+  "fsync-error-retried": { ...kills, syncErrors: 100 },
+  "directory-not-synced": { ...powerCuts, crashKeeps: "none" },
+  "truncation-forgotten-at-recovery": elections,
+  "overwritten-record-read": elections,
+  "write-split-in-two-frames": powerCuts,
+  "restart-keeps-old-records": snapshots,
+};
+
+const replica: Readonly<Record<Exclude<ReplicaMutation, CellMutation>, Favours>> = {
+  "resubmit-with-new-number": disorder,
+  "read-ignores-tail": readers,
+};
+
+const checkpointer: Readonly<Record<CheckpointerMutation, Favours>> = {
+  "position-not-atomic-with-state": { ...trims, crashAtEffect: 100 },
+  "trim-before-store-sync": { ...trims, crashAtEffect: 100, crashKeeps: "none" },
+};
+
+/** Those that show between nodes; the others are caught on a single one (../mutations.ts). */
+const counters: Readonly<Partial<Record<CounterMutation, Favours>>> = {
+  "duplicate-record-applied": disorder,
+  "writer-gap-accepted": disorder,
+  "snapshot-without-sessions": snapshots,
+  "snapshot-without-idempotency": snapshots,
+  "expired-session-reregistered": {},
+};
+
+function casesOf<Name extends string>(
+  table: Readonly<Partial<Record<Name, Favours>>>,
+  mutations: (name: Name) => CellMutationSet,
+): readonly CellMutationCase[] {
+  return (Object.keys(table) as Name[]).map((name) => ({
+    name,
+    mutations: mutations(name),
+    swarm: { ...(table[name] ?? {}), diskFull: 0 },
+  }));
+}
+
+/** All of them; docs/testing.md has the table. */
+export const cellMutationCases: readonly CellMutationCase[] = [
+  ...casesOf(core, (name) => ({ core: name })),
+  ...casesOf(engine, (name) => ({ engine: name })),
+  ...casesOf(cell, (name) => ({ cell: name })),
+  ...casesOf(log, (name) => ({ log: name })),
+  ...casesOf(replica, (name) => ({ replica: name })),
+  ...casesOf(checkpointer, (name) => ({ checkpointer: name })),
+  ...casesOf(counters, (name) => ({ counters: name })),
+];
+
+export async function runCellMutation(
+  test: CellMutationCase,
+  seedsMax: number,
+  firstSeed: number = 1,
+): Promise<MutationResult> {
+  for (let seeds = 1; seeds <= seedsMax; seeds++) {
+    const { name, mutations, swarm } = test;
+    const seed = firstSeed + seeds - 1;
+    const { failure } = await new CellSimulation({ seed, makeNode: makeCellNode, mutations, swarm }).run();
+    if (failure !== undefined) return { name, seeds, caughtBy: failure.check, message: failure.message };
+  }
+  return { name: test.name, seeds: undefined, caughtBy: undefined, message: "survived" };
+}
