@@ -47,15 +47,15 @@ export class ForwardReceiver {
     if (stream === undefined) return;
     const { sequence } = forward;
     const answered = stream.answers.get(sequence);
+    const anyOrder = this.#host.mutation === "forward-order-ignored";
     if (answered !== undefined) this.#reply(from, forward, answered);
-    if (sequence < stream.expected) return;
+    if (answered !== undefined || (sequence < stream.expected && !anyOrder)) return;
     if (!leads) {
       this.#reply(from, forward, { kind: "refused", reason: "dropped", leader: this.#otherLeader() });
       return;
     }
     if (this.#streams.get(from)?.at(-1) !== stream) return;
-    const inOrder = sequence === stream.expected || this.#host.mutation === "forward-order-ignored";
-    if (!inOrder) {
+    if (sequence !== stream.expected && !anyOrder) {
       this.#keep(stream, forward);
       this.#reply(from, forward, { kind: "outOfOrder", expected: stream.expected });
       return;
