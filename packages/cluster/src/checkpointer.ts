@@ -8,7 +8,7 @@
  * A full disk ends no process here: the checkpoint is given up, its entries count as changed still, the log stays as it
  * is, and the next one comes an interval later. Any other failure of the store or the log is fatal.
  */
-import { type Clock, type KeyValueBatch, type KeyValueStore, type Lsn, QuipuError } from "@quipu/core";
+import { type Clock, type KeyValueBatch, type KeyValueStore, lsn, type Lsn, QuipuError } from "@quipu/core";
 import type { CounterMachine, FrozenChanges } from "@quipu/counters";
 import type { VirtualLog } from "@quipu/log";
 import type { CheckpointerMutation } from "./mutation.ts";
@@ -25,6 +25,8 @@ export interface CheckpointerOptions {
   readonly settings?: Partial<CheckpointSettings>;
   /** Where the state in the store stands. Absent: where the machine stands now. */
   readonly storedUpTo?: Lsn;
+  /** The log is not trimmed above this for now, though the store has what stands there. */
+  readonly trimLimit?: () => number;
   /** Tests only. */
   readonly mutation?: CheckpointerMutation;
 }
@@ -78,6 +80,7 @@ export class Checkpointer {
   readonly #onGivenUp: (error: QuipuError) => void;
   readonly #settings: CheckpointSettings;
   readonly #mutation: CheckpointerMutation | undefined;
+  readonly #trimLimit: () => number;
   /** Resolves when the checkpoint under way is over, however it ended. */
   #running: Promise<void> | undefined;
   #lastMs: number;
@@ -99,6 +102,7 @@ export class Checkpointer {
     this.#onFatal = options.onFatal;
     this.#onGivenUp = options.onGivenUp ?? ((): void => {});
     this.#mutation = options.mutation;
+    this.#trimLimit = options.trimLimit ?? ((): number => Number.POSITIVE_INFINITY);
     this.#settings = { ...defaultCheckpointSettings, ...options.settings };
     this.#lastMs = options.clock.monotonicMs();
     this.#checkpointedUpTo = options.storedUpTo ?? options.machine.appliedLsn;
@@ -198,8 +202,8 @@ export class Checkpointer {
 
   async #write(): Promise<void> {
     if (this.#machine.appliedLsn !== this.#checkpointedUpTo) await this.#writeChanges(nothing);
-    if (this.#trimmedUpTo === this.#checkpointedUpTo) return;
-    const position = this.#checkpointedUpTo;
+    const position = lsn(Math.min(this.#checkpointedUpTo, this.#trimLimit()));
+    if (position <= this.#trimmedUpTo) return;
     await this.#log.trim(position);
     this.#trimmedUpTo = position;
   }

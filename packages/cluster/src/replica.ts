@@ -14,7 +14,7 @@ import { BatchQueue } from "./batch-queue.ts";
 import type { Caller, ReplicaDoor } from "./caller.ts";
 import { defaultReplicaLimits, type ReplicaLimits } from "./limits.ts";
 import { LogClock } from "./log-clock.ts";
-import { logBeginsTooLate, logTooShort, recordNotUnderstood } from "./log-mismatch.ts";
+import { isTemporary, logBeginsTooLate, logTooShort, recordNotUnderstood } from "./log-errors.ts";
 import type { ReplicaMutation } from "./mutation.ts";
 import { ReadQueue } from "./read-queue.ts";
 import { Submitter, type WriterIdentity } from "./submitter.ts";
@@ -76,6 +76,7 @@ export class Replica implements ReplicaDoor {
   #onIdle: (() => void) | undefined;
   #stoppedBecause: QuipuError | undefined;
   #recordsApplied = 0;
+  #recordBytesApplied = 0;
   #startFailed: ((error: unknown) => void) | undefined;
 
   constructor(options: ReplicaOptions) {
@@ -267,11 +268,17 @@ export class Replica implements ReplicaDoor {
     return lsn(this.#nextPosition);
   }
 
-  get statistics(): { readonly queuedBytes: number; readonly queuedItems: number; readonly recordsApplied: number } {
+  get statistics(): {
+    readonly queuedBytes: number;
+    readonly queuedItems: number;
+    readonly recordsApplied: number;
+    readonly recordBytesApplied: number;
+  } {
     return {
       queuedBytes: this.#batches.queuedBytes,
       queuedItems: this.#batches.queuedItems,
       recordsApplied: this.#recordsApplied,
+      recordBytesApplied: this.#recordBytesApplied,
     };
   }
 
@@ -444,6 +451,7 @@ export class Replica implements ReplicaDoor {
     }
     this.#nextPosition = position + 1;
     this.#recordsApplied += 1;
+    this.#recordBytesApplied += record.length;
   }
 
   #tick(): boolean {
@@ -483,11 +491,6 @@ export class Replica implements ReplicaDoor {
 
 function tooLarge(bytesMax: number): QuipuError {
   return new QuipuError("VALUE_TOO_LARGE", `the command takes more than ${bytesMax} bytes in the log`);
-}
-
-/** No quorum, no leader at the moment: the same question may have an answer soon. */
-function isTemporary(error: unknown): boolean {
-  return error instanceof QuipuError && (error.code === "OVERLOADED" || error.code === "LOG_APPEND_UNKNOWN");
 }
 
 function nothing(): void {

@@ -87,6 +87,8 @@ export class Shard {
   #wanted: { readonly source: MemberId; readonly atLeast: number } | undefined;
   /** The machine of a snapshot just installed: what is in the store. */
   #installed: CounterMachine | undefined;
+  /** The snapshot under construction. */
+  #making: { readonly position: Lsn; readonly recordBytesBefore: number } | undefined;
   #lives = 0;
   #snapshotsInstalled = 0;
   #snapshotsRejected = 0;
@@ -221,6 +223,7 @@ export class Shard {
       log,
       clock,
       storedUpTo,
+      trimLimit: () => this.#trimLimit,
       onFatal: (error) => this.#fail(error),
       ...(checkpoints === undefined ? {} : { settings: checkpoints }),
       ...(checkpointerMutation === undefined ? {} : { mutation: checkpointerMutation }),
@@ -376,14 +379,37 @@ export class Shard {
     const replication = this.#replication;
     if (!this.isServing || checkpointer === undefined || replication === undefined) return undefined;
     if (this.#machine.appliedLsn < atLeast) return undefined;
+    const onPosition = (position: Lsn): number => {
+      this.#making = { position, recordBytesBefore: this.#recordBytesApplied };
+      return this.#recordBytesApplied;
+    };
     try {
-      return await makeSnapshot({ checkpointer, replication, settings: this.#settings });
+      return await makeSnapshot({ checkpointer, replication, settings: this.#settings, onPosition });
     } catch (error) {
       // Too large, or a full disk: whoever asks turns to another node. What is fatal the checkpointer meets by itself.
       // In a life that is over meanwhile the store may have been closed under the reader.
       if (!(error instanceof QuipuError) && checkpointer === this.#checkpointer) this.#fail(error);
       return undefined;
+    } finally {
+      this.#making = undefined;
     }
+  }
+
+  get #recordBytesApplied(): number {
+    return this.#replica?.statistics.recordBytesApplied ?? 0;
+  }
+
+  /** Up to where the log may be trimmed, for the sake of those who fetch a snapshot and go on above it. */
+  get #trimLimit(): number {
+    const held = this.#source.served.map(({ bytes, recordBytesBefore }) => ({
+      position: bytes.position,
+      recordBytesBefore,
+    }));
+    if (this.#making !== undefined) held.push(this.#making);
+    const since = this.#recordBytesApplied - this.#settings.heldLogBytesMax;
+    return held
+      .filter(({ recordBytesBefore }) => recordBytesBefore >= since)
+      .reduce((limit, { position }) => Math.min(limit, position), Number.POSITIVE_INFINITY);
   }
 }
 

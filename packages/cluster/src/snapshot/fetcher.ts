@@ -42,19 +42,29 @@ export interface SnapshotFetcherStatistics {
   readonly repeats: number;
 }
 
+interface Asked {
+  readonly atMs: number;
+  /** Before this time: each makes the wait for an answer twice as long, up to a limit. */
+  readonly times: number;
+}
+
+/** A chunk is asked for again after up to this many times the time that it is first waited for. */
+const timeoutFactorMax = 4;
+
 interface Fetch {
   readonly atLeast: number;
   readonly resolve: (snapshot: FetchedSnapshot) => void;
   readonly reject: (error: QuipuError) => void;
   peer: MemberId;
-  transfer: number;
+  /** One for the whole fetch: what a slow peer sends after we have turned to another is still of use. */
+  readonly transfer: number;
   /** Since when nothing of use came from this peer. */
   silentSinceMs: number;
   assembly: Assembly | undefined;
   /** Peers left since the last chunk of use: once around, what came so far is worth nothing. */
   peersLeft: number;
-  /** Offset of each chunk asked for, and when; with no assembly yet, of the first chunk of any snapshot. */
-  readonly asked: Map<number, number>;
+  /** By offset, the chunks asked for; with no assembly yet, 0 stands for the first chunk of any snapshot. */
+  readonly asked: Map<number, Asked>;
 }
 
 export class SnapshotFetcher {
@@ -99,7 +109,7 @@ export class SnapshotFetcher {
 
   onChunk(from: MemberId, chunk: SnapshotChunk): void {
     const fetch = this.#fetch;
-    if (fetch === undefined || !this.#isOf(fetch, from, chunk)) return;
+    if (fetch === undefined || !this.#isOf(fetch, chunk)) return;
     fetch.assembly ??= this.#begin(fetch, chunk);
     const { assembly } = fetch;
     const isSame =
@@ -109,6 +119,7 @@ export class SnapshotFetcher {
       return;
     }
     fetch.asked.delete(chunk.offset);
+    fetch.peer = from;
     fetch.silentSinceMs = this.#options.clock.monotonicMs();
     fetch.peersLeft = 0;
     if (!assembly.isComplete) this.#askMore(fetch);
@@ -118,7 +129,7 @@ export class SnapshotFetcher {
 
   onRefused(from: MemberId, refused: SnapshotRefused): void {
     const fetch = this.#fetch;
-    if (fetch === undefined || !this.#isOf(fetch, from, refused)) return;
+    if (fetch === undefined || !this.#isOf(fetch, refused) || from !== fetch.peer) return;
     // Not at once: where all peers refuse, that would be a storm of requests. The timer goes on to the next.
     fetch.silentSinceMs = Number.NEGATIVE_INFINITY;
   }
@@ -127,9 +138,8 @@ export class SnapshotFetcher {
     return this.#options.isUnchecked === true;
   }
 
-  #isOf(fetch: Fetch, from: MemberId, message: { readonly shard: number; readonly transfer: number }): boolean {
-    const isOurs = from === fetch.peer && message.transfer === fetch.transfer;
-    return isOurs && message.shard === this.#options.shard;
+  #isOf(fetch: Fetch, message: { readonly shard: number; readonly transfer: number }): boolean {
+    return message.transfer === fetch.transfer && message.shard === this.#options.shard;
   }
 
   /** The first chunk that comes says what snapshot it is; undefined if it is none that we can take. */
@@ -153,7 +163,8 @@ export class SnapshotFetcher {
   }
 
   #ask(fetch: Fetch, offset: number): void {
-    fetch.asked.set(offset, this.#options.clock.monotonicMs());
+    const times = (fetch.asked.get(offset)?.times ?? -1) + 1;
+    fetch.asked.set(offset, { atMs: this.#options.clock.monotonicMs(), times });
     const { position, totalBytes, checksum } = fetch.assembly?.snapshot ?? { position: 0, totalBytes: 0, checksum: 0 };
     const { transfer, atLeast } = fetch;
     this.#options.link.send(fetch.peer, {
@@ -182,8 +193,8 @@ export class SnapshotFetcher {
     const { clock, settings } = this.#options;
     const nowMs = clock.monotonicMs();
     if (nowMs - fetch.silentSinceMs >= settings.peerPatienceMs) this.#nextPeer(fetch);
-    for (const [offset, askedMs] of fetch.asked) {
-      if (nowMs - askedMs < settings.chunkTimeoutMs) continue;
+    for (const [offset, { atMs, times }] of fetch.asked) {
+      if (nowMs - atMs < settings.chunkTimeoutMs * Math.min(2 ** times, timeoutFactorMax)) continue;
       this.#counts.repeats += 1;
       this.#ask(fetch, offset);
     }
@@ -197,21 +208,17 @@ export class SnapshotFetcher {
     // Nobody else has the same one, or nobody answers: begin anew with whoever does.
     if (fetch.peersLeft >= Math.max(peers.length, 1)) fetch.assembly = undefined;
     fetch.peer = peers.find((peer) => peer > fetch.peer) ?? peers[0] ?? fetch.peer;
-    this.#restartTransfer(fetch);
-  }
-
-  /** All of it came, and it is not what it should be. */
-  #startOver(fetch: Fetch): void {
-    this.#counts.damaged += 1;
-    fetch.assembly = undefined;
-    this.#nextPeer(fetch);
-    this.#askMore(fetch);
-  }
-
-  #restartTransfer(fetch: Fetch): void {
-    fetch.transfer = this.#newTransfer();
     fetch.silentSinceMs = this.#options.clock.monotonicMs();
     fetch.asked.clear();
+  }
+
+  /** All of it came, and it is not what it should be: nothing of it, and nothing that still comes of it, is of use. */
+  #startOver(fetch: Fetch): void {
+    this.#counts.damaged += 1;
+    const fresh: Fetch = { ...fetch, transfer: this.#newTransfer(), assembly: undefined };
+    this.#fetch = fresh;
+    this.#nextPeer(fresh);
+    this.#askMore(fresh);
   }
 
   #succeed(fetch: Fetch, { snapshot, bytes, logStart }: Assembly): void {

@@ -1,4 +1,5 @@
 /** Makes a state snapshot out of the state store, page by page, so that neither machine nor event loop is held up. */
+import type { Lsn } from "@quipu/core";
 import type { LogReplication } from "@quipu/log";
 import type { Checkpointer } from "../checkpointer.ts";
 import { SnapshotBuilder } from "./format.ts";
@@ -9,12 +10,15 @@ export interface MakeSnapshotOptions {
   readonly checkpointer: Pick<Checkpointer, "openState">;
   readonly replication: Pick<LogReplication, "startAt">;
   readonly settings: Pick<SnapshotSettings, "snapshotBytesMax">;
+  /** Called as soon as it is known where the snapshot will stand. Returns the bytes of records applied so far. */
+  readonly onPosition: (position: Lsn) => number;
 }
 
 /** Undefined where the log does not go on above the present state, which is about to be replaced then. */
 export async function makeSnapshot(options: MakeSnapshotOptions): Promise<OfferedSnapshot | undefined> {
   const { checkpointer, replication, settings } = options;
   const { position, stateHash, pages } = await checkpointer.openState();
+  const recordBytesBefore = options.onPosition(position);
   const logStart = replication.startAt(position);
   if (logStart === undefined) {
     await pages.return?.();
@@ -22,5 +26,5 @@ export async function makeSnapshot(options: MakeSnapshotOptions): Promise<Offere
   }
   const builder = new SnapshotBuilder(position, stateHash, settings.snapshotBytesMax);
   for await (const page of pages) for (const [key, value] of page) builder.add(key, value);
-  return { bytes: builder.finish(), logStart };
+  return { bytes: builder.finish(), logStart, recordBytesBefore };
 }

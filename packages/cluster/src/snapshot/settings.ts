@@ -24,6 +24,11 @@ export interface SnapshotSettings {
   readonly chunkTimeoutMs: number;
   /** A peer from which nothing came for so long is left for another. It may have to make the snapshot first. */
   readonly peerPatienceMs: number;
+  /**
+   * The log above a snapshot that is being fetched is kept, so that whoever fetches it can go on from there; up to this
+   * many bytes of records. Else a transfer that takes longer than the pause between two checkpoints would never help.
+   */
+  readonly heldLogBytesMax: number;
   /** Entries put into or taken from a snapshot before other work gets its turn: about a millisecond. */
   readonly entriesPerSlice: number;
 }
@@ -40,6 +45,8 @@ export const defaultSnapshotSettings: SnapshotSettings = {
   windowChunks: 8,
   chunkTimeoutMs: 1_000,
   peerPatienceMs: 5_000,
+  // Half of what the raft engine keeps for a follower.
+  heldLogBytesMax: 128 * mebibyte,
   entriesPerSlice: 2_000,
 };
 

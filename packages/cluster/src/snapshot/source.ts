@@ -12,6 +12,8 @@ import type { SnapshotLink, SnapshotSettings } from "./settings.ts";
 export interface OfferedSnapshot {
   readonly bytes: SnapshotBytes;
   readonly logStart: Uint8Array;
+  /** Bytes of records that had been applied then: tells how much log has come since. */
+  readonly recordBytesBefore: number;
 }
 
 export interface SnapshotSourceOptions {
@@ -50,6 +52,12 @@ export class SnapshotSource {
 
   get statistics(): { readonly made: number; readonly chunksSent: number; readonly keptBytes: number } {
     return { made: this.#made, chunksSent: this.#chunksSent, keptBytes: this.#keptBytes };
+  }
+
+  /** Those that somebody is fetching. */
+  get served(): readonly OfferedSnapshot[] {
+    const snapshots = [...this.#transfers.values()].map(({ snapshot }) => snapshot);
+    return snapshots.filter((snapshot) => snapshot !== undefined);
   }
 
   onRequest(from: MemberId, request: SnapshotRequest): void {

@@ -1,4 +1,4 @@
-/** How log and state can fail to belong together, as errors for people. */
+/** How log and state can fail to belong together, as errors for people; and which errors of a log pass by themselves. */
 import { type Lsn, QuipuError } from "@quipu/core";
 
 /** The log is cut only below a checkpoint, so it always ends above one. */
@@ -17,4 +17,9 @@ export function logBeginsTooLate(trimmedUpTo: Lsn, applied: Lsn): QuipuError {
 export function recordNotUnderstood(position: Lsn): QuipuError {
   const message = `the record at position ${position} is of a format or feature level that this version does not know`;
   return new QuipuError("LOG_CORRUPT", message);
+}
+
+/** No quorum, no leader at the moment: the same question may have an answer soon. */
+export function isTemporary(error: unknown): boolean {
+  return error instanceof QuipuError && (error.code === "OVERLOADED" || error.code === "LOG_APPEND_UNKNOWN");
 }
