@@ -121,6 +121,8 @@ export class DrivenGroup implements GroupHost, RaftGroup {
     this.#trimming = new Trimming(this, this.delivery, this.#sizes);
     this.#changes = new Changes(this);
     this.#keeper = new MembershipKeeper(this, (voters, learners) => this.#changes.change(voters, learners));
+    // As it was found on disk.
+    this.#observe?.(this.group, this);
   }
 
   get nowTicks(): number {
