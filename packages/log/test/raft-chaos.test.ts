@@ -138,7 +138,20 @@ class Chaos {
       for (const member of this.#cell.founders) await this.#install(member);
       if ([...this.#followers.values()].every(({ applied }) => applied >= last.tail - 1)) return;
     }
-    throw new Error(`not all got to ${last.tail - 1}: ${[...this.#followers.values()].map(({ applied }) => applied)}`);
+    const applied = [...this.#followers.values()].map((follower) => follower.applied);
+    throw new Error(`not all got to ${last.tail - 1}: ${applied.join()}`);
+  }
+
+  /** Whoever seals: the tail is final, and the same for all. */
+  async seal(): Promise<void> {
+    const logs = [...this.#cell.nodes.values()].map(({ log }) => log);
+    const sealed = logs[this.#random.below(logs.length)] as Loglet;
+    for (const { member } of this.#cell.nodes.values()) this.#append(member);
+    await this.#cell.until(sealed.seal());
+    const tails = await this.#cell.until(Promise.all(logs.map((log) => log.tail())));
+    for (const tail of tails) expect(tail).toEqual({ tail: tails[0]?.tail, sealed: true });
+    await this.#cell.until(() => [...this.#open.values()].every(({ alive }) => !alive));
+    for (const log of logs) await expect(log.append([bytesOf("x")])).rejects.toMatchObject({ code: "LOG_SEALED" });
   }
 
   check(): void {

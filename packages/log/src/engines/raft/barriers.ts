@@ -169,6 +169,7 @@ export class Barriers {
   #withoutLate(callers: readonly Caller[]): Caller[] {
     const { nowTicks } = this.#host;
     const late = callers.filter(({ deadlineTicks }) => deadlineTicks <= nowTicks);
+    if (late.length === 0) return [...callers];
     this.#waiting -= late.length;
     const error = new QuipuError("OVERLOADED", "no quorum of the log's members said in time where it ends");
     for (const caller of late) caller.reject(error);

@@ -87,8 +87,10 @@ export class ForwardReceiver {
       this.#reply(from, forward, { kind: "outOfOrder", expected: 1 });
       return undefined;
     }
-    if (streams.length === 0 && this.#streams.size >= this.#host.settings.forwardStreamsMax) return undefined;
+    if (streams.length === 0 && this.#streams.size >= this.#host.settings.forwardSendersMax) return undefined;
     const made: Stream = { id: forward.stream, expected: 1, answers: new Map(), early: new Map() };
+    // Only repeats are answered in an older one.
+    for (const older of streams) older.early.clear();
     streams.push(made);
     if (streams.length > streamsOfSenderMax) streams.shift();
     this.#streams.set(from, streams);

@@ -1,5 +1,16 @@
 /** What the parts of a raft group have of it, and of each other. */
-import type { CoreView, Effect, Entry, Input, MemberId, RaftMessage, RequestId, Role, Term } from "@quipu/consensus";
+import type {
+  Configuration,
+  CoreView,
+  Effect,
+  Entry,
+  Input,
+  MemberId,
+  RaftMessage,
+  RequestId,
+  Role,
+  Term,
+} from "@quipu/consensus";
 import type { LogIndex } from "@quipu/consensus";
 import type { Random } from "@quipu/core";
 import type { PeerHub } from "../../peer/peer-hub.ts";
@@ -30,6 +41,8 @@ export interface GroupHost {
   /** Ticks since the group was opened. */
   readonly nowTicks: number;
   readonly leadership: Leadership;
+  /** In force, committed or not. */
+  readonly configuration: Configuration;
   /** Why appends are refused at present, before they are taken anywhere; undefined: they are not. */
   readonly refusal: "DISK_FULL" | undefined;
   inspect(): CoreView;

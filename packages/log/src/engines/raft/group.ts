@@ -4,6 +4,7 @@
  * not consensus itself.
  */
 import type {
+  Configuration,
   ConsensusCore,
   CoreView,
   Entry,
@@ -89,6 +90,7 @@ export class DrivenGroup implements GroupHost, RaftGroup {
   #isOpen = true;
   #nowTicks = 0;
   #leadership: Leadership;
+  #configuration: Configuration;
   #droppedInputs = 0;
 
   constructor(options: GroupOptions) {
@@ -102,8 +104,9 @@ export class DrivenGroup implements GroupHost, RaftGroup {
     this.#onFatal = options.onFatal;
     this.#observe = options.observe;
     const { restored } = options;
-    const { role, term, leader } = options.core.inspect();
+    const { role, term, leader, configuration } = options.core.inspect();
     this.#leadership = { role, term, leader };
+    this.#configuration = configuration;
     this.#sizes = new LogSizes(restored.start.index, restored.entries);
     this.delivery = new Delivery(this, options.clock, restored.start.index, (error) => this.#fail(error));
     this.#persister = new Persister(
@@ -131,6 +134,10 @@ export class DrivenGroup implements GroupHost, RaftGroup {
 
   get leadership(): Leadership {
     return this.#leadership;
+  }
+
+  get configuration(): Configuration {
+    return this.#configuration;
   }
 
   get refusal(): "DISK_FULL" | undefined {
@@ -326,6 +333,7 @@ export class DrivenGroup implements GroupHost, RaftGroup {
         this.#leadership = { role: effect.role, term: effect.term, leader: effect.leader };
         return;
       case "configuration":
+        this.#configuration = effect.configuration;
         return;
       default:
         unreachable(effect);

@@ -21,13 +21,13 @@ export class MembershipKeeper {
   }
 
   tick(): void {
-    const { settings, nowTicks, leadership, hub, group } = this.#host;
-    if (leadership.role === "leader" && settings.promoteLearners) this.#promote();
-    if (leadership.role === "leader" && nowTicks % settings.joinTicks === 0) this.#handOver();
-    if (leadership.leader !== undefined || nowTicks % settings.joinTicks !== 0) return;
+    const { settings, nowTicks, leadership, configuration } = this.#host;
+    const isLeader = leadership.role === "leader";
+    if (isLeader && settings.promoteLearners && configuration.learners.length > 0) this.#promote();
+    if (nowTicks % settings.joinTicks !== 0) return;
+    if (isLeader) this.#handOver();
     // A member that was taken out knows a configuration, and stays out.
-    if (membersOf(this.#host.inspect().configuration).length > 0) return;
-    for (const peer of hub.peers()) hub.send(peer, { type: "join", group });
+    if (membersOf(configuration).length === 0) this.#askToJoin();
   }
 
   /** Inside of a job. */
@@ -42,6 +42,11 @@ export class MembershipKeeper {
     // The last voter cannot be replaced by one that has nothing.
     if (voters.length === 0) return;
     this.#begin(voters, [...configuration.learners.filter((member) => !isOld(member)), from]);
+  }
+
+  #askToJoin(): void {
+    const { hub, group } = this.#host;
+    for (const peer of hub.peers()) hub.send(peer, { type: "join", group });
   }
 
   /** The first learner that has caught up becomes a voter. */

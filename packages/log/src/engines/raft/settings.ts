@@ -20,8 +20,8 @@ export interface RaftEngineSettings {
   readonly forwardRetryTicks: number;
   /** Of one stream: what came to the leader before the ones below it. */
   readonly forwardEarlyBytesMax: number;
-  /** Streams that a leader follows. One for each member and life of it. */
-  readonly forwardStreamsMax: number;
+  /** Members whose streams a leader follows. */
+  readonly forwardSendersMax: number;
   /** Callers of `tail()` that wait. */
   readonly tailsMax: number;
   readonly tailDeadlineTicks: number;
@@ -83,8 +83,8 @@ export const raftEngineSettings: RaftEngineSettings = {
   forwardRetryTicks: 4,
   // Two appends of the largest size.
   forwardEarlyBytesMax: 8 * mebibyte,
-  // Seven voters, as many learners, and some lives of each.
-  forwardStreamsMax: 64,
+  // Twice as many as a configuration holds.
+  forwardSendersMax: 64,
   // One for each connection that waits for a read.
   tailsMax: 16_384,
   // 10 s, as for appends.

@@ -2,7 +2,7 @@
  * When the log may begin later (DESIGN §4.2): every member says up to where its synced state snapshots reach; what a
  * majority has said, and this member itself, is trimmed here. A leader keeps what members need that are behind but alive.
  */
-import { type LogIndex, logIndex, type MemberId, quorumIndex } from "@quipu/consensus";
+import { type LogIndex, logIndex, type MemberId, membersOf, quorumIndex } from "@quipu/consensus";
 import type { Checkpointed } from "@quipu/protocol";
 import type { Delivery } from "./delivery.ts";
 import type { GroupHost } from "./group-host.ts";
@@ -89,10 +89,9 @@ export class Trimming {
   /** Up to here a majority could go on without the log. */
   #agreed(): number {
     if (this.#host.mutation === "trim-on-own-checkpoint-only") return this.#own;
-    const { configuration } = this.#host.inspect();
     const said = (member: MemberId): number =>
       member === this.#host.member ? this.#own : (this.#others.get(member) ?? 0);
-    return Math.min(this.#own, quorumIndex(configuration, said));
+    return Math.min(this.#own, quorumIndex(this.#host.configuration, said));
   }
 
   /** Up to here every member has the log that is alive, and so near that it need not have a snapshot instead. */
@@ -102,14 +101,14 @@ export class Trimming {
     if (this.#sizes.bytes > followerPinBytesMax) return needed;
     for (const { member, match, state } of this.#host.inspect().progress) {
       const isAlive = this.#host.nowTicks - (this.#heardTicks.get(member) ?? Number.NEGATIVE_INFINITY) <= aliveTicks;
-      if (isAlive && member !== this.#host.member && state !== "snapshot") needed = Math.min(needed, match);
+      // One that fetches a snapshot goes on above it: were more trimmed meanwhile, it would never be done.
+      if (isAlive) needed = Math.min(needed, state === "snapshot" ? this.#trimmed : match);
     }
     return needed;
   }
 
   #forgetOutsiders(): void {
-    const { voters, outgoing, learners } = this.#host.inspect().configuration;
-    const inside = new Set([...voters, ...outgoing, ...learners]);
+    const inside = new Set(membersOf(this.#host.configuration));
     for (const member of this.#heardTicks.keys()) {
       if (inside.has(member)) continue;
       this.#heardTicks.delete(member);
