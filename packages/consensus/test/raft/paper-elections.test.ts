@@ -173,6 +173,15 @@ describe("figure 2, candidates", () => {
     expect(one.view.role).toBe("candidate");
   });
 
+  test("§5.2 a member's first answer counts: a later one cannot take a vote back", () => {
+    const one = new Lone({ voters: [1, 2, 3, 4, 5] });
+    one.canvass();
+    one.receive(2, voteReply(1, true));
+    one.receive(2, voteReply(1, false));
+    one.receive(3, voteReply(1, true));
+    expect(one.view.role).toBe("leader");
+  });
+
   test("§5.2 a candidate's own vote counts only once it is on disk", () => {
     const one = new Lone();
     one.campaign();
