@@ -1,6 +1,8 @@
 /** Whole nodes: founding, restarts, snapshots, lost and damaged disks. */
 import { nodeOf } from "@quipu/consensus";
+import { SeededRandom } from "@quipu/core";
 import { describe, expect, test } from "vitest";
+import { RecordingCaller } from "./recording-caller.ts";
 import { TestCell } from "./test-cell.ts";
 
 const allFine = (cell: TestCell): void => {
@@ -140,6 +142,40 @@ describe("a node that lacks a part of the log", () => {
   });
 });
 
+test("a fetch that takes longer than the pause between checkpoints, under constant load, is of use all the same", async () => {
+  const quick = {
+    checkpoints: { intervalMs: 300 },
+    snapshots: { ...settings.snapshots, windowChunks: 1, peerPatienceMs: 10_000 },
+  };
+  const cell = new TestCell(3, { settings: quick });
+  await cell.startAll();
+  await addMany(cell, 1, 60);
+  cell.crash(3);
+  cell.host(3).wipe();
+  await cell.run(3_000);
+  // Half of what goes to it is lost, so that each chunk takes some 100 ms.
+  const random = new SeededRandom(1);
+  cell.passes = (_, to) => to !== 3 || random.chance(1, 2);
+  void cell.start(3, true);
+  const load = new RecordingCaller();
+  let tag = 0;
+  await cell.until(() => {
+    cell.host(1).up.door.add(load, ++tag, 0, new TextEncoder().encode("busy"), 0, 4, 1);
+    return cell.host(3).node?.isServing === true;
+  });
+  const { shard } = cell.host(3).up.status;
+  expect(shard.fetching.repeats).toBeGreaterThan(10);
+  expect(shard.snapshotsInstalled).toBeLessThanOrEqual(2);
+  cell.passes = () => true;
+  await cell.run(1_000);
+  expect(new Set(await cell.hashes()).size).toBe(1);
+  // And nothing holds the log for ever.
+  await cell.run(70_000);
+  const view = cell.host(cell.leader).up.groups[0]?.inspect();
+  expect((view?.last ?? 0) - (view?.start.index ?? 0)).toBeLessThan(10);
+  allFine(cell);
+});
+
 describe("a disk that is lost or damaged", () => {
   const rejoins = async (cell: TestCell, number: number): Promise<void> => {
     await cell.until(() => cell.host(number).up.isServing);
@@ -216,6 +252,34 @@ describe("a disk that is lost or damaged", () => {
       void cell.start(2);
       await rejoins(cell, 2);
       expect(cell.host(2).up.status.damage).toBeDefined();
+    }
+  });
+
+  test("the power may fail at whatever operation of the disk while it becomes another member", async () => {
+    for (let survives = 1, isOver = false; !isOver; survives += 2) {
+      const cell = new TestCell(3, { settings });
+      await cell.startAll();
+      await addMany(cell, 1, 2);
+      cell.crash(2);
+      const { disk } = cell.host(2);
+      const path = disk.paths().find((name) => name.startsWith("wal/") && disk.bytes(name).some((byte) => byte !== 0));
+      disk.flipBit(path as string, 8 * 200);
+      let operations = 0;
+      let isPowered = true;
+      disk.fault = () => {
+        operations += 1;
+        if (operations > survives && isPowered) {
+          isPowered = false;
+          cell.crash(2);
+        }
+        return undefined;
+      };
+      void cell.start(2);
+      await cell.until(() => !isPowered || cell.host(2).node?.isServing === true);
+      isOver = isPowered;
+      cell.host(2).disk.fault = undefined;
+      if (!isPowered) void cell.start(2);
+      await rejoins(cell, 2);
     }
   });
 
