@@ -171,7 +171,10 @@ export class Barriers {
     const late = callers.filter(({ deadlineTicks }) => deadlineTicks <= nowTicks);
     if (late.length === 0) return [...callers];
     this.#waiting -= late.length;
-    const error = new QuipuError("OVERLOADED", "no quorum of the log's members said in time where it ends");
+    const error = new QuipuError(
+      "OVERLOADED",
+      "the tail of the log was not reached in time: no quorum, or this member is behind",
+    );
     for (const caller of late) caller.reject(error);
     return callers.filter(({ deadlineTicks }) => deadlineTicks > nowTicks);
   }

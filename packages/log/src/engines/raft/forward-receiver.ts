@@ -28,18 +28,25 @@ export class ForwardReceiver {
   #ledTerm: Term | undefined;
   /** Of `#ledTerm`; each sender's newest last. */
   readonly #streams: Map<MemberId, Stream[]> = new Map();
+  /** There were more streams in `#ledTerm`. */
+  #hasForgotten = false;
 
   constructor(host: GroupHost) {
     this.#host = host;
   }
 
+  /** Before the first operation of a term can be proposed. */
+  onLeadership(): void {
+    const { role, term } = this.#host.leadership;
+    if (role !== "leader" || term === this.#ledTerm) return;
+    this.#ledTerm = term;
+    this.#streams.clear();
+    this.#hasForgotten = false;
+  }
+
   /** Inside of a job. */
   onForward(from: MemberId, forward: Forward): void {
     const { role, term } = this.#host.leadership;
-    if (role === "leader" && term !== this.#ledTerm) {
-      this.#ledTerm = term;
-      this.#streams.clear();
-    }
     // Of another term this member knows nothing, and so says nothing.
     if (forward.term !== this.#ledTerm) return;
     const leads = role === "leader" && term === this.#ledTerm;
@@ -51,7 +58,7 @@ export class ForwardReceiver {
     if (answered !== undefined) this.#reply(from, forward, answered);
     if (answered !== undefined || (sequence < stream.expected && !anyOrder)) return;
     if (!leads) {
-      this.#reply(from, forward, { kind: "refused", reason: "dropped", leader: this.#otherLeader() });
+      this.#refuseForGood(from, forward);
       return;
     }
     if (this.#streams.get(from)?.at(-1) !== stream) return;
@@ -82,7 +89,12 @@ export class ForwardReceiver {
   #find(from: MemberId, forward: Forward, leads: boolean): Stream | undefined {
     const streams = this.#streams.get(from) ?? [];
     const found = streams.find(({ id }) => id === forward.stream);
-    if (found !== undefined || !leads) return found;
+    if (found !== undefined) return found;
+    if (!leads) {
+      // Never heard of in a term that is over, so nothing of it was proposed.
+      if (!this.#hasForgotten) this.#refuseForGood(from, forward);
+      return undefined;
+    }
     if (forward.sequence !== 1 && this.#host.mutation !== "forward-order-ignored") {
       this.#reply(from, forward, { kind: "outOfOrder", expected: 1 });
       return undefined;
@@ -92,7 +104,10 @@ export class ForwardReceiver {
     // Only repeats are answered in an older one.
     for (const older of streams) older.early.clear();
     streams.push(made);
-    if (streams.length > streamsOfSenderMax) streams.shift();
+    if (streams.length > streamsOfSenderMax) {
+      streams.shift();
+      this.#hasForgotten = true;
+    }
     this.#streams.set(from, streams);
     return made;
   }
@@ -123,6 +138,11 @@ export class ForwardReceiver {
         answer(outcome);
       }
     });
+  }
+
+  /** This member leads no more in that term, and never will again. */
+  #refuseForGood(from: MemberId, forward: Forward): void {
+    this.#reply(from, forward, { kind: "refused", reason: "dropped", leader: this.#otherLeader() });
   }
 
   #otherLeader(): MemberId | undefined {

@@ -331,6 +331,7 @@ export class DrivenGroup implements GroupHost, RaftGroup {
         return;
       case "role":
         this.#leadership = { role: effect.role, term: effect.term, leader: effect.leader };
+        this.#forwards.onLeadership();
         return;
       case "configuration":
         this.#configuration = effect.configuration;
