@@ -184,6 +184,28 @@ describe("lives of a shard", () => {
     expect(three.outcome).toEqual({ started: true });
   });
 
+  test("the log above a snapshot that is being fetched is kept, until nobody asks any more", async () => {
+    const { world, one, two } = await oneBehind();
+    let frames = 0;
+    world.links.passes = () => ++frames < 4;
+    two.log.connected = true;
+    two.log.deliver();
+    await world.settle(2_000);
+    expect(two.shard.status.phase).toBe("fetching");
+    const held = one.shard.machine.appliedLsn;
+    const trimAgain = async (): Promise<number> => {
+      await one.add("key 1");
+      const written = one.shard.checkpoint();
+      await world.settle();
+      await written;
+      return Math.max(...one.log.trims);
+    };
+    for (let i = 0; i < 3; i++) expect(await trimAgain()).toBeLessThanOrEqual(held);
+    await two.shard.stop();
+    await world.settle(60_000);
+    expect(await trimAgain()).toBe(one.shard.machine.appliedLsn);
+  });
+
   test("can be stopped in every phase", async () => {
     for (const phase of ["loading", "replaying", "serving", "fetching"] as const) {
       const { world, two } = await oneBehind();
