@@ -38,7 +38,7 @@ export class Durability {
 
   /** A persist left; the log ends at `end`. */
   issued(token: number, end: LogIndex): void {
-    invariant(token === this.#issuedToken + 1, `persist ${token} behind ${this.#issuedToken}`);
+    if (token !== this.#issuedToken + 1) invariant(false, `persist ${token} behind ${this.#issuedToken}`);
     this.#issuedToken = token;
     this.#underWay.push({ token, end });
   }
@@ -58,7 +58,8 @@ export class Durability {
 
   /** The answer of the disk; `last` is where the log ends now. */
   completed(token: number, last: LogIndex): void {
-    invariant(token <= this.#issuedToken, `persist ${token} is durable, but only ${this.#issuedToken} were issued`);
+    if (!(token <= this.#issuedToken))
+      invariant(false, `persist ${token} is durable, the last is ${this.#issuedToken}`);
     if (token <= this.#completedToken) return;
     this.#completedToken = token;
     let done = 0;
@@ -68,6 +69,8 @@ export class Durability {
       const end = lower(issued.end, last);
       if (end > this.#persisted) this.#persisted = end;
     }
-    this.#underWay.splice(0, done);
+    // Mostly one; a splice would make an array of it.
+    if (done === 1) this.#underWay.shift();
+    else this.#underWay.splice(0, done);
   }
 }

@@ -1,6 +1,9 @@
 /**
  * The log in memory: entries behind a start, what is committed of it, and what its entries mean for the group itself:
  * the configuration in force and the seal. Knows nothing of disks, messages or roles.
+ *
+ * Here and in `durability.ts`, what every message checks makes its text only if it is needed: put together at every
+ * call, the texts took a fifth of a step.
  */
 import { invariant } from "@quipu/core";
 import type { Entry, LogStart, RestoredState } from "../contract.ts";
@@ -127,7 +130,7 @@ export class RaftLog {
   /** Entries from `from` on within both limits, at least one if there is one. */
   slice(from: LogIndex, entriesMax: number, bytesMax: number): { readonly entries: readonly Entry[]; bytes: number } {
     const begin = from - this.#start.index - 1;
-    invariant(begin >= 0, `entries from ${from} are trimmed, the log begins after ${this.#start.index}`);
+    if (!(begin >= 0)) invariant(false, `entries from ${from} are trimmed, the log begins after ${this.#start.index}`);
     let bytes = 0;
     let end = begin;
     for (const limit = Math.min(this.#entries.length, begin + entriesMax); end < limit; end++) {
@@ -142,7 +145,6 @@ export class RaftLog {
     let expected = this.last + 1;
     let term = this.lastTerm;
     for (const entry of entries) {
-      // The text is made only if it is needed: this loop runs for every entry of every member.
       if (entry.index !== expected || entry.term < term) {
         invariant(false, `append of ${entry.index} (term ${entry.term}) behind ${expected - 1} (term ${term})`);
       }
@@ -177,8 +179,8 @@ export class RaftLog {
   }
 
   commitTo(to: LogIndex): void {
-    invariant(to >= this.#committed, `commit went back: ${this.#committed} -> ${to}`);
-    invariant(to <= this.last, `commits ${to}, but the log ends at ${this.last}`);
+    if (!(to >= this.#committed)) invariant(false, `commit went back: ${this.#committed} -> ${to}`);
+    if (!(to <= this.last)) invariant(false, `commits ${to}, but the log ends at ${this.last}`);
     const begin = this.#committed - this.#start.index;
     const end = to - this.#start.index;
     for (let at = begin; at < end; at++) this.#uncommittedBytes -= entryBytes(this.#entries[at] as Entry);

@@ -17,6 +17,8 @@ export interface OpenPersist {
   readonly sendAfter: Envelope<RaftMessage>[];
 }
 
+const noEntries: readonly Entry[] = [];
+
 export class Outbox {
   #effects: RaftEffect[] = [];
   #persist: OpenPersist | undefined;
@@ -33,7 +35,7 @@ export class Outbox {
         restart: undefined,
         trim: undefined,
         truncateFrom: undefined,
-        append: [],
+        append: noEntries,
         sendAfter: [],
       };
       this.#effects.push(this.#persist);

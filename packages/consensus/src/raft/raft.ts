@@ -70,7 +70,7 @@ export class Raft implements ConsensusCore<RaftMessage> {
         this.#receive(input.from, input.message);
         break;
       case "propose":
-        invariant(input.records.length > 0, `proposal ${input.request} has no records`);
+        if (input.records.length === 0) invariant(false, `proposal ${input.request} has no records`);
         this.#asLeader(input.request, (leader) => propose(state, leader, input.request, input.records));
         break;
       case "seal":
