@@ -8,6 +8,7 @@ import type { Command, CounterMachine, OutcomeValue, ReadOperation } from "@quip
 import { check } from "./failure.ts";
 import type { History } from "./history.ts";
 import type { Ledger } from "./ledger.ts";
+import type { Place } from "./naive-entries.ts";
 import { ReplyChecker } from "./reply-checker.ts";
 import { type Repeatable, Requests } from "./requests.ts";
 import type { Trace } from "./trace.ts";
@@ -42,8 +43,8 @@ export interface ObservedRequest {
 }
 
 export interface ClientObserver {
-  /** `lsn`: the record that the reply came from, or the state's position for a read. */
-  answered(request: ObservedRequest, reply: string, lsn: number): void;
+  /** `place`: where the reply came from; for a read, up to where it saw the log, if that is known. */
+  answered(request: ObservedRequest, reply: string, place: Place | undefined): void;
   /** It failed, or nobody will ever say. */
   failed(request: ObservedRequest, outcome: "definite" | "unknown"): void;
 }
@@ -337,17 +338,24 @@ export class SimulatedClient {
     // 0: nothing was delivered in this life yet (its announcement was refused).
     const lsn = door.deliveringLsn === 0 ? door.machine.appliedLsn : door.deliveringLsn;
     trace.add(`  ${name} #${tag} ${text} -> ${reply} @${kind === "write" ? lsn : door.machine.appliedLsn}`);
-    this.#options.observer?.answered(this.#observed(pending), reply, kind === "write" ? lsn : door.machine.appliedLsn);
     if (kind === "write") {
-      this.#checker.write(lsn, text, reply);
+      const step = this.#checker.write(lsn, text, reply);
       if (repeatable !== undefined) this.#requests.answered(repeatable, reply);
       ledger.acknowledged(text, tally, repeatable?.intent, lsn);
       if (boundKey !== undefined) workload.bounded.add(boundKey);
+      this.#options.observer?.answered(this.#observed(pending), reply, { lsn, step });
       return;
     }
     check(operation !== undefined, "reply-order", () => `${name} #${tag} is a ride and was answered ${reply}`);
-    if (kind === "readInOrder") this.#checker.readInOrder(lsn, operation, reply);
-    else this.#checker.read(door.machine.appliedLsn, sinceLsn, operation, reply);
+    if (kind === "readInOrder") {
+      this.#checker.readInOrder(lsn, operation, reply);
+      this.#options.observer?.answered(this.#observed(pending), reply, undefined);
+      return;
+    }
+    const { appliedLsn } = door.machine;
+    this.#checker.read(appliedLsn, sinceLsn, operation, reply);
+    if (kind === "readAfter") return;
+    this.#options.observer?.answered(this.#observed(pending), reply, this.#options.history.endOf(appliedLsn));
   }
 
   #take(tag: number): Pending {

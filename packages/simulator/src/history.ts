@@ -34,6 +34,8 @@ export class History {
   readonly #reference = new CounterMachine();
   readonly #records = new Map<number, RecordFacts>();
   readonly #applied = new Map<string, number>();
+  /** By command text, where it was first applied and not refused. */
+  readonly #firstPlaces = new Map<string, Place>();
   readonly #latestStampMs: () => number;
   readonly #clientsLeave: boolean;
   #lastLsn = 0;
@@ -62,6 +64,11 @@ export class History {
   /** How many times the command was applied or, where it is a retry, recognised. */
   appliedCount(text: string): number {
     return this.#applied.get(text) ?? 0;
+  }
+
+  /** Where a command that is applied once, however often it is sent, took effect. */
+  firstPlace(text: string): Place | undefined {
+    return this.#firstPlaces.get(text);
   }
 
   record(lsn: number): RecordFacts | undefined {
@@ -127,6 +134,8 @@ export class History {
       if (list === undefined) expected.set(text, [entry]);
       else list.push(entry);
       this.#applied.set(text, this.appliedCount(text) + 1);
+      if (!reply.startsWith("e:") && !this.#firstPlaces.has(text))
+        this.#firstPlaces.set(text, { lsn, step: entry.step });
     }
     check(
       this.#reference.remainingCommands === 0,

@@ -71,7 +71,7 @@ export class Load {
 
   /** Sets up the bounds of the bounded keys, unless somebody knows that they are. */
   bound(node: SimulatedNode): void {
-    if (this.#workload.bounded.size === 0) this.#clients[0]?.bound(node);
+    if (!this.#workload.isBounded) this.#clients[0]?.bound(node);
   }
 
   resolve(node: SimulatedNode): void {

@@ -26,7 +26,8 @@ export class ReplyChecker {
     this.#lsn = 0;
   }
 
-  write(lsn: number, text: string, reply: string): void {
+  /** Returns the step of the record after which it took effect. */
+  write(lsn: number, text: string, reply: string): number {
     this.#moveTo(lsn);
     const expected = this.#history.takeReply(lsn, text, reply, this.#readStep);
     check(
@@ -45,6 +46,7 @@ export class ReplyChecker {
       () => `${text} took effect at ${lsn}.${expected.step}, before a read that it follows (${this.#readStep})`,
     );
     this.#floor = Math.max(this.#floor, expected.step);
+    return expected.step;
   }
 
   /** A read in a pipeline, at its place behind the client's writes. */

@@ -47,6 +47,11 @@ export class Workload {
     }));
   }
 
+  /** All bounds are known to be set. */
+  get isBounded(): boolean {
+    return this.bounded.size === boundedKeys;
+  }
+
   tallyKey(): string {
     return `t${this.#random.below(tallyKeys)}`;
   }
@@ -54,7 +59,7 @@ export class Workload {
   /** One write on one key or several, never a tally. */
   write(): WriteOperation {
     const random = this.#random;
-    if (this.bounded.size > 0 && random.chance(25, 100)) return this.#onBounded();
+    if (this.isBounded && random.chance(25, 100)) return this.#onBounded();
     const database = random.chance(10, 100) ? 1 : 0;
     const key = bytesOf(this.#mixedKey());
     switch (random.below(16)) {
@@ -94,7 +99,7 @@ export class Workload {
   /** An add that is sent many times in a row, mostly against bounds. */
   burst(): WriteOperation {
     const random = this.#random;
-    const onBounded = this.bounded.size > 0 && random.chance(70, 100);
+    const onBounded = this.isBounded && random.chance(70, 100);
     const key = onBounded ? `b${random.below(boundedKeys)}` : this.#mixedKey();
     const delta = ([1, 2, 7, -1, -3, 4_000_000_000_000_000_000n] as const)[random.below(onBounded ? 5 : 6)] ?? 1;
     return { type: "add", database: 0, key: bytesOf(key), delta };

@@ -134,7 +134,7 @@ export class CellLoad {
       return;
     }
     this.#goesLeft -= 1;
-    if (this.#workload.bounded.size === 0) client.bound(server);
+    if (!this.#workload.isBounded) client.bound(server);
     client.go(server);
     afterGo(host);
   }

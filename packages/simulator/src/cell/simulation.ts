@@ -90,7 +90,7 @@ export class CellSimulation {
     const fastest = 1 + this.#swarm.driftPerThousand / 1000;
     this.#history = new History(() => Math.max(...this.#hosts.map(({ wall }) => wall.latestStampMs(fastest))), true);
     this.#books = new Books(this.#history, this.#ledger);
-    this.#observations = new Observations(this.#history);
+    this.#observations = new Observations(this.#history, () => this.#scheduler.nowUs, options.seed);
     this.#promises = new Promises((group) => this.#bookOf(group));
     this.#network = this.#makeNetwork(split());
     this.#hosts = this.#makeHosts(options, split);
