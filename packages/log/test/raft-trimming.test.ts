@@ -137,3 +137,23 @@ test("restarts between appends, of every member in turn and of all at once, lose
   }
   expect(acknowledged.length).toBeGreaterThan(40);
 });
+
+test("an installation that the disk has not confirmed ends when the log is closed", async () => {
+  const cell = await cellWith(3, { seed: 6 });
+  const leader = await cell.untilLeader();
+  const { log, wal, engine } = cell.node(cell.follower());
+  const { last } = await cell.until(cell.node(leader).log.append([bytesOf("x")]));
+  await cell.forMs(500);
+  const start = cell.node(leader).log.replication?.startAt(last) as Uint8Array;
+  wal.write = () => undefined;
+  cell.isolate(leader);
+  // An entry that waits for the disk: the installation is not durable before it is.
+  await cell.until(() => cell.leader() !== leader && cell.leader() !== undefined, 5_000).catch(() => undefined);
+  const installing = log.replication?.installed(start) as Promise<void>;
+  const end = installing.then(
+    () => "durable",
+    (error: { readonly code: string }) => error.code,
+  );
+  await engine.close();
+  expect(await cell.until(end)).toBe("SHUTTING_DOWN");
+});

@@ -15,7 +15,7 @@ import type {
   RequestId,
   RestoredState,
 } from "@quipu/consensus";
-import { type Clock, invariant, type Random, unreachable } from "@quipu/core";
+import { type Clock, invariant, QuipuError, type Random, unreachable } from "@quipu/core";
 import type { PeerMessage } from "@quipu/protocol";
 import type { PeerHub } from "../../peer/peer-hub.ts";
 import { Appends } from "./appends.ts";
@@ -83,6 +83,8 @@ export class DrivenGroup implements GroupHost, RaftGroup {
   readonly #observe: GroupOptions["observe"];
   readonly #answers: Map<RequestId, (answer: Answer) => void> = new Map();
   readonly #onSnapshotNeeded: ((source: MemberId, atLeast: LogIndex) => void)[] = [];
+  /** Of what waits for the disk. */
+  readonly #unfinished: Set<(error: QuipuError) => void> = new Set();
   #requests = 0;
   #jobs: (() => void)[] = [];
   #isRunning = false;
@@ -241,11 +243,17 @@ export class DrivenGroup implements GroupHost, RaftGroup {
     this.run(() => this.#trimming.checkpointed(upTo));
   }
 
-  /** Runs `then` when what the input puts on disk is durable. */
-  stepDurably(input: RaftInput, then: () => void): void {
-    this.run(() => {
-      this.step(input);
-      this.#persister.afterDurable(then);
+  /** Resolves when what the input puts on disk is durable. */
+  stepDurably(input: RaftInput): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#unfinished.add(reject);
+      this.run(() => {
+        this.step(input);
+        this.#persister.afterDurable(() => {
+          this.#unfinished.delete(reject);
+          resolve();
+        });
+      });
     });
   }
 
@@ -275,6 +283,9 @@ export class DrivenGroup implements GroupHost, RaftGroup {
     this.appends.close();
     this.barriers.close();
     this.#changes.close();
+    const error = new QuipuError("SHUTTING_DOWN", "the log is closed", { outcome: "unknown" });
+    for (const reject of this.#unfinished) reject(error);
+    this.#unfinished.clear();
   }
 
   #receive(from: MemberId, message: GroupMessage): void {

@@ -56,8 +56,7 @@ function replicationOf(group: DrivenGroup): LogReplication {
       if (start === undefined) {
         return Promise.reject(new QuipuError("LOG_CORRUPT", "where the log goes on does not decode"));
       }
-      if (!group.isOpen) return Promise.reject(closed());
-      return new Promise((resolve) => group.stepDurably({ type: "installed", start }, resolve));
+      return group.isOpen ? group.stepDurably({ type: "installed", start }) : Promise.reject(closed());
     },
     onSnapshotNeeded(handler: (source: number, atLeast: Lsn) => void): void {
       group.onSnapshotNeeded((source: MemberId, atLeast) => handler(source, lsn(atLeast)));
