@@ -253,7 +253,7 @@ function benchmarkRaftCore(): void {
     ),
   );
   print("\n### The Raft core: three members in memory, one thread, writes durable at once\n");
-  print("| clients × records per proposal | record | entries per s: median (range) | messages per s |");
+  print("| clients × records per proposal | record | entries per CPU s: median (range) | messages per CPU s |");
   print("|---|--:|--:|--:|");
   // One uncounted round over all of them: code that is compiled for one load only is slow at the next.
   const rounds = Array.from({ length: pairs + 1 }, () => loads.map((load) => measureRaftCore(load, scale))).slice(1);
