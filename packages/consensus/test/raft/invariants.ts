@@ -124,6 +124,9 @@ export class Invariants {
       const other = this.#leaders.get(effect.term) ?? seat.member;
       demand(other === seat.member, "ElectionSafety", () => `${other} and ${seat.member} lead term ${effect.term}`);
       this.#leaders.set(effect.term, seat.member);
+      const { term, vote } = seat.disk.hardState;
+      const voted = term === effect.term && vote === seat.member;
+      demand(voted, "VoteDurable", () => `${seat.member} leads term ${effect.term}, on disk t${term} vote ${vote}`);
     }
   }
 

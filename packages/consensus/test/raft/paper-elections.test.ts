@@ -3,7 +3,7 @@
  * section and the rule in our words.
  */
 import { describe, expect, test } from "vitest";
-import type { MemberId } from "@quipu/consensus";
+import { type MemberId, memberId } from "@quipu/consensus";
 import { append, heartbeat, heartbeatReply, Lone, rejected, requestVote, sentOf, voteReply } from "./lone.ts";
 
 describe("figure 2, state", () => {
@@ -191,6 +191,19 @@ describe("figure 2, candidates", () => {
     one.input({ type: "receive", from: one.view.configuration.voters[1] as MemberId, message: voteReply(1, true) });
     expect(one.view.role).toBe("candidate");
     one.persist();
+    expect(one.view.role).toBe("leader");
+  });
+
+  test("§5.2 an earlier write that is done is not its vote", () => {
+    const one = new Lone();
+    one.input({ type: "receive", from: memberId(2), message: append({ term: 1, terms: [1] }) });
+    for (let tick = 0; tick < 10; tick++) one.input({ type: "tick" });
+    one.input({ type: "receive", from: memberId(2), message: voteReply(2, true, true) });
+    one.input({ type: "receive", from: memberId(2), message: voteReply(2, true) });
+    expect([one.view.role, one.persistsPending]).toEqual(["candidate", 2]);
+    one.persist(1);
+    expect(one.view.role).toBe("candidate");
+    one.persist(1);
     expect(one.view.role).toBe("leader");
   });
 

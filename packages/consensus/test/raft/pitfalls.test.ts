@@ -328,6 +328,18 @@ describe("P11 snapshots", () => {
     expect(one.view).toMatchObject({ role: "follower", term: 4, last: 8, committed: 8 });
   });
 
+  test("a deposed leader that contradicts what a snapshot has shown to be committed is not believed", () => {
+    const one = new Lone({ log: [1, 1, 3], term: 4 });
+    one.receive(2, heartbeat(4));
+    // 3/3 was committed by a leader of term 5, of whom neither this member nor the leader of term 4 has heard.
+    one.step({ type: "installed", start: startOf(3, 3) });
+    expect(one.view).toMatchObject({ term: 4, committed: 3, start: { index: 0 } });
+    one.receive(2, append({ term: 4, previous: [2, 1], terms: [4] }));
+    one.receive(2, append({ term: 4, previous: [3, 4], terms: [4] }));
+    expect(one.log).toEqual([1, 1, 3]);
+    expect(one.view.droppedMessages).toBe(2);
+  });
+
   test("openraft 447dc11c: members come from the snapshot, never from the log under it", () => {
     const one = new Lone();
     const old = configurationEntry(2, 1, foundingConfiguration(ids(1, 2)));

@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Entry, foundingConfiguration, logIndex, memberId, type RaftMessage, term } from "@quipu/consensus";
-import { append, heartbeat, heartbeatReply, Lone, rejected } from "./lone.ts";
+import { append, heartbeat, heartbeatReply, Lone, rejected, requestVote } from "./lone.ts";
 
 const small = fc.oneof(fc.nat({ max: 6 }), fc.constantFrom(0, 1, 50, 2 ** 32, Number.MAX_SAFE_INTEGER - 1));
 const someTerm = small.map(term);
@@ -139,6 +139,15 @@ describe("remote input", () => {
     ];
     for (const message of wrong) one.receive(2, message);
     expect(one.view).toMatchObject({ role: "leader", droppedMessages: 3 });
+  });
+
+  test("nobody follows itself, or votes for itself when asked", () => {
+    const one = new Lone();
+    const sent = [heartbeat(1), append({ term: 1, terms: [1] }), requestVote({ term: 2 })].flatMap((message) =>
+      one.receive(1, message),
+    );
+    expect(sent).toEqual([]);
+    expect(one.view).toMatchObject({ term: 0, vote: undefined, leader: undefined, last: 0, droppedMessages: 3 });
   });
 
   test("a message from itself, or from a stranger that claims progress, changes nothing", () => {
