@@ -7,6 +7,9 @@ import type { RequestVote, VoteReply } from "./messages.ts";
 import type { Candidate, Follower, PreCandidate } from "./role.ts";
 import type { RaftState } from "./state.ts";
 
+/** Numbers are exact up to here; a cell that held an election every second would come here in 285 million years. */
+const termMax = Number.MAX_SAFE_INTEGER;
+
 /** Time passes for a member that does not lead. */
 export function tickElection(state: RaftState, role: Follower | PreCandidate | Candidate): void {
   role.elapsedTicks += 1;
@@ -21,6 +24,7 @@ export function tickElection(state: RaftState, role: Follower | PreCandidate | C
  * one that is long enough to win (thesis §4.2.2). Its own vote does not count then.
  */
 function mayCampaign(state: RaftState): boolean {
+  if (state.term >= termMax) return false;
   return state.log.possibleConfigurations().some((configuration) => isVoter(configuration, state.member));
 }
 

@@ -29,6 +29,11 @@ export function onAppendEntries(state: RaftState, from: MemberId, message: Appen
     return;
   }
   const appends = conflict !== undefined;
+  // One that cannot trim would hold ever more while its leader, which can, goes on. As if the message were lost.
+  if (appends && log.retainedBytes >= 2 * state.settings.retainedBytesMax) {
+    state.drop();
+    return;
+  }
   if (appends) replaceFrom(state, conflict, message.entries.slice(conflict - previousIndex - 1));
   accept(state, from, message, appends);
 }

@@ -49,7 +49,10 @@ export function tickLeader(state: RaftState, leader: Leader): void {
       state.becomeFollower(state.term, undefined);
       return;
     }
-    for (const progress of leader.progress.values()) progress.active = false;
+    for (const progress of leader.progress.values()) {
+      progress.wasActive = progress.active;
+      progress.active = false;
+    }
   }
   leader.heartbeatElapsedTicks += 1;
   if (leader.heartbeatElapsedTicks < state.settings.heartbeatTicks) return;
@@ -67,7 +70,9 @@ export function afterMatchMoved(state: RaftState, leader: Leader): void {
     state.becomeFollower(state.term, undefined);
     return;
   }
-  if (!leader.reads.asks) askBarrier(state, leader);
+  // Where members were removed, those that remain may have echoed already, or there may be nobody left to ask.
+  if (leader.reads.asks) confirmBarriers(state, leader);
+  else askBarrier(state, leader);
 }
 
 export function onAppendAccepted(state: RaftState, leader: Leader, from: MemberId, message: AppendAccepted): void {

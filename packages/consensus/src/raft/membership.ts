@@ -42,7 +42,7 @@ function mayChange(state: RaftState, leader: Leader): boolean {
 function isCaughtUp(state: RaftState, leader: Leader, member: MemberId): boolean {
   if (member === state.member || isVoter(state.log.configuration, member)) return true;
   const progress = leader.progress.get(member);
-  if (progress === undefined || progress.state !== "replicate" || !progress.active) return false;
+  if (progress?.state !== "replicate" || !(progress.active || progress.wasActive)) return false;
   return progress.match + state.settings.promotionLagEntriesMax >= state.log.last;
 }
 

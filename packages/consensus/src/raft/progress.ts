@@ -25,6 +25,8 @@ export class Progress {
   next: LogIndex;
   /** Heard from since the last check of the quorum. */
   active: boolean;
+  /** Heard from between the last two checks: right after one, nobody had time to answer yet. */
+  wasActive = false;
   /** Highest barrier that it has echoed; never decreases. */
   barrier = 0;
   /** Highest commit position that was sent; what was lost of it comes again with the next heartbeat. */

@@ -46,6 +46,12 @@ import type { RaftSettings } from "./settings.ts";
 import { RaftState } from "./state.ts";
 import { startTransfer } from "./transfer.ts";
 
+/**
+ * By how much a message's term may be above the own: more elections than a member could miss in a lifetime. A term
+ * spreads to everybody who hears of it and never goes down again, so one damaged message must not bring it to its end.
+ */
+const termLeapMax = 2 ** 32;
+
 export class Raft implements ConsensusCore<RaftMessage> {
   readonly #state: RaftState;
   #toldRole: Role = "follower";
@@ -143,7 +149,7 @@ export class Raft implements ConsensusCore<RaftMessage> {
 
   #receive(from: MemberId, message: RaftMessage): void {
     const state = this.#state;
-    if (from === state.member) {
+    if (from === state.member || message.term > state.term + termLeapMax) {
       state.drop();
       return;
     }

@@ -17,7 +17,10 @@ export interface RaftSettings {
   readonly inflightBytesMax: number;
   /** Proposals beyond this are refused as `overloaded`; one alone is always taken, however large. */
   readonly uncommittedBytesMax: number;
-  /** The whole retained log is in memory: beyond this, proposals are refused until it is trimmed. */
+  /**
+   * The whole retained log is in memory: beyond this, proposals are refused until it is trimmed. A follower, which may
+   * trim later than its leader, takes nothing more beyond twice as much.
+   */
   readonly retainedBytesMax: number;
   /** How far a new voter may be behind; further, it would stop commits while it catches up (thesis §4.2.1). */
   readonly promotionLagEntriesMax: number;
