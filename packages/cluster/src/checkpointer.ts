@@ -12,6 +12,7 @@ import { type Clock, type KeyValueBatch, type KeyValueStore, lsn, type Lsn, Quip
 import type { CounterMachine, FrozenChanges } from "@quipu/counters";
 import type { VirtualLog } from "@quipu/log";
 import type { CheckpointerMutation } from "./mutation.ts";
+import { putLogStart } from "./snapshot/log-start.ts";
 import { stateRange } from "./state-store.ts";
 
 export interface CheckpointerOptions {
@@ -27,6 +28,13 @@ export interface CheckpointerOptions {
   readonly storedUpTo?: Lsn;
   /** The log is not trimmed above this for now, though the store has what stands there. */
   readonly trimLimit?: () => number;
+  /** Of a log that is kept on several nodes: how it goes on above the state is written beside it. */
+  readonly logStart?: {
+    readonly member: number;
+    readonly at: (position: Lsn) => Uint8Array | undefined;
+    /** What the store has now. */
+    readonly stored: Uint8Array | undefined;
+  };
   /** Tests only. */
   readonly mutation?: CheckpointerMutation;
 }
@@ -60,6 +68,8 @@ export interface StoredState {
   readonly position: Lsn;
   /** Of the machine at that position. */
   readonly stateHash: string;
+  /** How the log goes on above it; undefined where the log did not say. */
+  readonly logStart: Uint8Array | undefined;
   /** Everything in the store as of then, in key order; later checkpoints are not seen. To be read, or to be returned. */
   readonly pages: AsyncIterableIterator<readonly (readonly [Uint8Array, Uint8Array])[]>;
 }
@@ -81,6 +91,8 @@ export class Checkpointer {
   readonly #settings: CheckpointSettings;
   readonly #mutation: CheckpointerMutation | undefined;
   readonly #trimLimit: () => number;
+  readonly #logStart: CheckpointerOptions["logStart"];
+  #storedLogStart: Uint8Array | undefined;
   /** Resolves when the checkpoint under way is over, however it ended. */
   #running: Promise<void> | undefined;
   #lastMs: number;
@@ -101,6 +113,8 @@ export class Checkpointer {
     this.#clock = options.clock;
     this.#onFatal = options.onFatal;
     this.#onGivenUp = options.onGivenUp ?? ((): void => {});
+    this.#logStart = options.logStart;
+    this.#storedLogStart = options.logStart?.stored;
     this.#mutation = options.mutation;
     this.#trimLimit = options.trimLimit ?? ((): number => Number.POSITIVE_INFINITY);
     this.#settings = { ...defaultCheckpointSettings, ...options.settings };
@@ -152,7 +166,8 @@ export class Checkpointer {
       // The store's view is taken with the first call, before another checkpoint can begin.
       const first = pages.next();
       first.catch(() => undefined); // Seen by whoever reads.
-      return { position: this.#checkpointedUpTo, stateHash, pages: withFirst(first, pages) };
+      const logStart = this.#storedLogStart;
+      return { position: this.#checkpointedUpTo, stateHash, logStart, pages: withFirst(first, pages) };
     });
   }
 
@@ -215,9 +230,11 @@ export class Checkpointer {
     const batch = this.#mutation === "position-not-atomic-with-state" ? this.#tornBatch() : this.#store.batch();
     const frozen = this.#machine.freezeChanges();
     const seen = look();
+    const logStart = this.#logStart?.at(frozen.position);
     let written = false;
     try {
       await this.#fill(frozen, batch);
+      if (this.#logStart !== undefined) putLogStart(batch, this.#logStart.member, logStart);
       if (this.#mutation === "trim-before-store-sync") await this.#log.trim(frozen.position);
       // Synced before the log is cut: the store is then the only place that holds what was cut.
       await batch.write({ sync: true });
@@ -228,6 +245,7 @@ export class Checkpointer {
       frozen.release(written);
     }
     this.#checkpointedUpTo = frozen.position;
+    this.#storedLogStart = logStart;
     this.#checkpoints += 1;
     return seen;
   }

@@ -14,9 +14,10 @@ export { Replica, type ReplicaOptions } from "./replica.ts";
 export { Shard, type ShardOptions, type ShardPhase, type ShardStatus } from "./shard.ts";
 export { isSameSnapshot, SnapshotBuilder, SnapshotBytes, SnapshotReader } from "./snapshot/format.ts";
 export { type FetchedSnapshot, SnapshotFetcher } from "./snapshot/fetcher.ts";
-export { installSnapshot, loadSnapshot, repairLogStart } from "./snapshot/install.ts";
+export { installSnapshot, loadSnapshot, tellLogStart } from "./snapshot/install.ts";
 export { defaultSnapshotSettings, type SnapshotLink, type SnapshotSettings } from "./snapshot/settings.ts";
 export { type OfferedSnapshot, SnapshotSource } from "./snapshot/source.ts";
+export { loadLogStart, putLogStart, type StoredLogStart } from "./snapshot/log-start.ts";
 export { loadMachine } from "./state-store.ts";
 export type { WriterIdentity } from "./submitter.ts";
 export {

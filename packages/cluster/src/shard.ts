@@ -17,7 +17,8 @@ import type { CheckpointerMutation, ReplicaMutation, ShardMutation } from "./mut
 import { Replica } from "./replica.ts";
 import { ShardDoor } from "./shard-door.ts";
 import { type FetchedSnapshot, SnapshotFetcher, type SnapshotFetcherStatistics } from "./snapshot/fetcher.ts";
-import { installSnapshot, loadSnapshot, repairLogStart } from "./snapshot/install.ts";
+import { installSnapshot, loadSnapshot, tellLogStart } from "./snapshot/install.ts";
+import { loadLogStart } from "./snapshot/log-start.ts";
 import { makeSnapshot } from "./snapshot/make.ts";
 import { defaultSnapshotSettings, type SnapshotLink, type SnapshotSettings } from "./snapshot/settings.ts";
 import { type OfferedSnapshot, SnapshotSource } from "./snapshot/source.ts";
@@ -87,6 +88,8 @@ export class Shard {
   #wanted: { readonly source: MemberId; readonly atLeast: number } | undefined;
   /** The machine of a snapshot just installed: what is in the store. */
   #installed: CounterMachine | undefined;
+  /** How the log goes on above the state in the store, as far as that is known. */
+  #storedLogStart: Uint8Array | undefined;
   /** The snapshot under construction. */
   #making: { readonly position: Lsn; readonly recordBytesBefore: number } | undefined;
   #lives = 0;
@@ -115,7 +118,7 @@ export class Shard {
     this.#source = new SnapshotSource({
       ...common,
       make: (atLeast) => this.#makeSnapshot(atLeast),
-      isUseful: (position) => this.#replication?.startAt(lsn(position)) !== undefined,
+      isUseful: (position) => this.#isUseful(position),
     });
     link.handle("snapshotRequest", (from, message) => this.#source.onRequest(from, message));
     link.handle("snapshotChunk", (from, message) => this.#fetcher.onChunk(from, message));
@@ -197,13 +200,13 @@ export class Shard {
 
   /** From the store to the end of a replica. Returns where it was stopped or lacks a part of the log. */
   async #live(serving: () => void): Promise<void> {
-    const { store, recovered, nextIdentity, log, clock, checkpoints, checkpointerMutation } = this.#options;
+    const { recovered, nextIdentity } = this.#options;
     this.#phase = "loading";
     const installed = this.#installed;
     this.#installed = undefined;
     if (installed === undefined) await this.#load();
     else this.#machine = installed;
-    const storedUpTo = this.#machine.appliedLsn;
+    const checkpointer = this.#newCheckpointer();
     const identity = await this.#whenThereIsRoom(nextIdentity);
     if (this.#wanted !== undefined || this.#isStopped) return;
     this.#identity = identity;
@@ -211,32 +214,23 @@ export class Shard {
     this.#phase = "replaying";
     const replica = this.#newReplica(identity, installed !== undefined);
     this.#replica = replica;
+    // Snapshots of what is in the store are served from here on: the quorum that this start waits for may need them.
+    this.#checkpointer = checkpointer;
     const isOver = (): boolean => this.#wanted !== undefined || this.#isStopped;
     await replica.start().catch((error: unknown) => {
       if (!isOver()) throw error;
     });
-    if (isOver()) return;
-    recovered?.(this);
-    const checkpointer = new Checkpointer({
-      store,
-      machine: this.#machine,
-      log,
-      clock,
-      storedUpTo,
-      trimLimit: () => this.#trimLimit,
-      onFatal: (error) => this.#fail(error),
-      ...(checkpoints === undefined ? {} : { settings: checkpoints }),
-      ...(checkpointerMutation === undefined ? {} : { mutation: checkpointerMutation }),
-    });
-    this.#checkpointer = checkpointer;
-    checkpointer.start();
-    this.#door.target = replica;
-    this.#phase = "serving";
-    serving();
-    await new Promise<void>((resolve) => {
-      this.#endLife = resolve;
-    });
-    this.#endLife = undefined;
+    if (!isOver()) {
+      recovered?.(this);
+      checkpointer.start();
+      this.#door.target = replica;
+      this.#phase = "serving";
+      serving();
+      await new Promise<void>((resolve) => {
+        this.#endLife = resolve;
+      });
+      this.#endLife = undefined;
+    }
     this.#checkpointer = undefined;
     // Else what it still writes could go over the state that comes next.
     await checkpointer.retire();
@@ -248,8 +242,10 @@ export class Shard {
     const machine = this.#newMachine();
     try {
       await loadMachine(store, machine);
-      await this.#whenThereIsRoom(() => repairLogStart(store, this.#replication));
+      const logStart = await loadLogStart(store);
+      await this.#whenThereIsRoom(() => tellLogStart(logStart, this.#options.link.member, this.#replication));
       this.#machine = machine;
+      this.#storedLogStart = logStart?.words;
     } catch (error) {
       const isDamaged = error instanceof QuipuError && error.code === "STORE_CORRUPT";
       if (!isDamaged || this.#replication === undefined) throw error;
@@ -282,6 +278,27 @@ export class Shard {
 
   #newMachine(): CounterMachine {
     return new CounterMachine({ seed: this.#options.random.uint32(), ...this.#options.machine });
+  }
+
+  #newCheckpointer(): Checkpointer {
+    const { store, log, clock, link, checkpoints, checkpointerMutation } = this.#options;
+    const logStart = {
+      member: link.member,
+      at: (position: Lsn): Uint8Array | undefined => this.#replication?.startAt(position),
+      stored: this.#storedLogStart,
+    };
+    return new Checkpointer({
+      store,
+      machine: this.#machine,
+      log,
+      clock,
+      storedUpTo: this.#machine.appliedLsn,
+      trimLimit: () => this.#trimLimit,
+      onFatal: (error) => this.#fail(error),
+      ...(this.#replication === undefined ? {} : { logStart }),
+      ...(checkpoints === undefined ? {} : { settings: checkpoints }),
+      ...(checkpointerMutation === undefined ? {} : { mutation: checkpointerMutation }),
+    });
   }
 
   #newReplica(identity: WriterIdentity, isAboveSnapshot: boolean): Replica {
@@ -356,11 +373,12 @@ export class Shard {
   }
 
   async #install(fetched: FetchedSnapshot): Promise<void> {
-    const { store, clock, mutation } = this.#options;
+    const { store, link, clock, mutation } = this.#options;
     const replication = this.#replication;
     if (replication === undefined) throw new QuipuError("LOG_CORRUPT", "a log on one node has no place for a snapshot");
     const options = {
       store,
+      member: link.member,
       replication,
       clock,
       settings: this.#settings,
@@ -372,19 +390,19 @@ export class Shard {
     await installSnapshot(fetched, options);
     this.#snapshotsInstalled += 1;
     this.#installed = machine;
+    this.#storedLogStart = fetched.logStart;
   }
 
   async #makeSnapshot(atLeast: number): Promise<OfferedSnapshot | undefined> {
     const checkpointer = this.#checkpointer;
-    const replication = this.#replication;
-    if (!this.isServing || checkpointer === undefined || replication === undefined) return undefined;
+    if (checkpointer === undefined || this.#replication === undefined) return undefined;
     if (this.#machine.appliedLsn < atLeast) return undefined;
     const onPosition = (position: Lsn): number => {
       this.#making = { position, recordBytesBefore: this.#recordBytesApplied };
       return this.#recordBytesApplied;
     };
     try {
-      return await makeSnapshot({ checkpointer, replication, settings: this.#settings, onPosition });
+      return await makeSnapshot({ checkpointer, settings: this.#settings, onPosition });
     } catch (error) {
       // Too large, or a full disk: whoever asks turns to another node. What is fatal the checkpointer meets by itself.
       // In a life that is over meanwhile the store may have been closed under the reader.
@@ -393,6 +411,14 @@ export class Shard {
     } finally {
       this.#making = undefined;
     }
+  }
+
+  /** What was kept is as good as a new one while the log goes on above it, or nothing newer could be made. */
+  #isUseful(position: number): boolean {
+    return (
+      this.#replication?.startAt(lsn(position)) !== undefined ||
+      position === this.#checkpointer?.statistics.checkpointedUpTo
+    );
   }
 
   get #recordBytesApplied(): number {

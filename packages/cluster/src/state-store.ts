@@ -9,9 +9,6 @@ const afterLastKey = Uint8Array.of(0xff);
 /** From, and below which key the state lies. */
 export const stateRange: readonly [from: Uint8Array, to: Uint8Array] = [firstKey, afterLastKey];
 
-/** How the log goes on above the state, until the log itself knows: see `snapshot/install.ts`. Not part of the state. */
-export const logStartKey: Uint8Array = Uint8Array.of(0xff, ...new TextEncoder().encode("logStart"));
-
 /** Fills a new machine with the last checkpoint; leaves it empty where there is none. */
 export async function loadMachine(store: KeyValueStore, machine: CounterMachine): Promise<void> {
   for await (const page of store.entries(...stateRange)) {

@@ -7,10 +7,11 @@ import {
   Checkpointer,
   type FetchedSnapshot,
   installSnapshot,
+  loadLogStart,
   loadMachine,
-  repairLogStart,
   type ShardMutation,
   SnapshotBuilder,
+  tellLogStart,
 } from "../src/mod.ts";
 import { applyBusy, text } from "./busy-machine.ts";
 import { ManualClock } from "./manual-clock.ts";
@@ -114,14 +115,14 @@ async function crashAfter(
   const before = power.steps;
   const replication = new TestReplication(power);
   const { fetched } = snapshotAt(newPosition);
-  const options = { store, replication, clock, settings, ...(mutation === undefined ? {} : { mutation }) };
+  const options = { store, member: 1, replication, clock, settings, ...(mutation === undefined ? {} : { mutation }) };
   void installSnapshot(fetched, options);
   await power.run(steps);
   const isOver = power.steps - before < steps;
   const found = store.crash(keeps);
   const machine = await stateOf(found, power);
   const atStart = new TestReplication(power);
-  const repaired = repairLogStart(found, atStart);
+  const repaired = loadLogStart(found).then((stored) => tellLogStart(stored, 1, atStart));
   await power.run(Number.POSITIVE_INFINITY);
   await repaired;
   return {
@@ -173,7 +174,7 @@ test("a snapshot replaces keys that it does not have", async () => {
   const store = await storeAt(200, power);
   const { fetched, hash } = snapshotAt(newPosition);
   const replication = new TestReplication(power);
-  const installed = installSnapshot(fetched, { store, replication, clock, settings });
+  const installed = installSnapshot(fetched, { store, member: 1, replication, clock, settings });
   await power.run(Number.POSITIVE_INFINITY);
   await installed;
   const machine = await stateOf(store, power);

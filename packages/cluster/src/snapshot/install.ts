@@ -1,23 +1,26 @@
 /**
  * Takes a state snapshot into use: the state store first, then the log.
  *
- * The order. One synced batch replaces the whole state and its position, and keeps what the log has to be told; so a
+ * The order. One synced batch replaces the whole state, its position, and what the log has to be told of it; so a
  * crash leaves the old state or the new one, never a mixture. Only then is the log told to begin anew above it.
  * A crash in between leaves a state ahead of its log, which the next start repairs with the kept words
- * ({@link repairLogStart}). The other way round a crash would leave a log that begins above the state, with the records in
+ * ({@link tellLogStart}). The other way round a crash would leave a log that begins above the state, with the records in
  * between on no disk of this node, though the log vouches for them: enough such nodes, and they are lost.
  */
 import { type Clock, invariant, type KeyValueStore, QuipuError } from "@quipu/core";
 import type { CounterMachine } from "@quipu/counters";
 import type { LogReplication } from "@quipu/log";
 import type { ShardMutation } from "../mutation.ts";
-import { logStartKey, stateRange } from "../state-store.ts";
+import { stateRange } from "../state-store.ts";
 import type { FetchedSnapshot } from "./fetcher.ts";
 import { SnapshotReader } from "./format.ts";
+import { putLogStart, type StoredLogStart } from "./log-start.ts";
 import type { SnapshotSettings } from "./settings.ts";
 
 export interface InstallOptions {
   readonly store: KeyValueStore;
+  /** This one, whose log is told. */
+  readonly member: number;
   readonly replication: Pick<LogReplication, "installed">;
   readonly clock: Pick<Clock, "endOfTurn">;
   readonly settings: Pick<SnapshotSettings, "entriesPerSlice">;
@@ -58,7 +61,7 @@ export async function loadSnapshot(
 
 /** Replaces the state in the store by that of the snapshot, durably, then tells the log. */
 export async function installSnapshot(fetched: FetchedSnapshot, options: InstallOptions): Promise<void> {
-  const { store, replication, mutation } = options;
+  const { replication, mutation } = options;
   if (mutation === "install-before-store-sync") {
     await replication.installed(fetched.logStart);
     await replaceState(fetched, options, false);
@@ -66,24 +69,25 @@ export async function installSnapshot(fetched: FetchedSnapshot, options: Install
   }
   await replaceState(fetched, options, true);
   await replication.installed(fetched.logStart);
-  await forgetLogStart(store);
 }
 
-/** At each start, before the log is read: what a crash between store and log has left undone. */
-export async function repairLogStart(
-  store: KeyValueStore,
+/**
+ * At each start, before the log is read: completes what a crash between store and log left undone. Where the log goes as
+ * far, it learns only that everything below is committed, which without a quorum it would not know.
+ */
+export async function tellLogStart(
+  stored: StoredLogStart | undefined,
+  member: number,
   replication: Pick<LogReplication, "installed"> | undefined,
 ): Promise<void> {
-  const logStart = await store.get(logStartKey);
-  if (logStart === undefined) return;
-  invariant(replication !== undefined, "a state that came from another node, on a log that is kept on one node only");
-  // Changes nothing where the log has got there meanwhile.
-  await replication.installed(logStart);
-  await forgetLogStart(store);
+  // The log of a new member begins with its cell taking it in, which brings what it needs.
+  if (stored === undefined || stored.member !== member) return;
+  invariant(replication !== undefined, "the words of a log on several nodes, beside a log on one");
+  await replication.installed(stored.words);
 }
 
 async function replaceState(fetched: FetchedSnapshot, options: InstallOptions, sync: boolean): Promise<void> {
-  const { store, clock, settings } = options;
+  const { store, clock, settings, member } = options;
   const batch = store.batch();
   try {
     for await (const page of store.entries(...stateRange)) for (const [key] of page) batch.delete(key);
@@ -93,19 +97,12 @@ async function replaceState(fetched: FetchedSnapshot, options: InstallOptions, s
       batch.put(entry.key, entry.value);
       if (++put % settings.entriesPerSlice === 0) await turn(clock);
     }
-    batch.put(logStartKey, fetched.logStart);
+    putLogStart(batch, member, fetched.logStart);
   } catch (error) {
     await batch.abandon();
     throw error;
   }
   await batch.write({ sync });
-}
-
-/** Unsynced: should it come back after a crash, telling the log once more does no harm. */
-async function forgetLogStart(store: KeyValueStore): Promise<void> {
-  const batch = store.batch();
-  batch.delete(logStartKey);
-  await batch.write({ sync: false });
 }
 
 function turn(clock: Pick<Clock, "endOfTurn">): Promise<void> {

@@ -1,6 +1,5 @@
 /** Makes a state snapshot out of the state store, page by page, so that neither machine nor event loop is held up. */
 import type { Lsn } from "@quipu/core";
-import type { LogReplication } from "@quipu/log";
 import type { Checkpointer } from "../checkpointer.ts";
 import { SnapshotBuilder } from "./format.ts";
 import type { SnapshotSettings } from "./settings.ts";
@@ -8,18 +7,16 @@ import type { OfferedSnapshot } from "./source.ts";
 
 export interface MakeSnapshotOptions {
   readonly checkpointer: Pick<Checkpointer, "openState">;
-  readonly replication: Pick<LogReplication, "startAt">;
   readonly settings: Pick<SnapshotSettings, "snapshotBytesMax">;
   /** Called as soon as it is known where the snapshot will stand. Returns the bytes of records applied so far. */
   readonly onPosition: (position: Lsn) => number;
 }
 
-/** Undefined where the log does not go on above the present state, which is about to be replaced then. */
+/** Undefined where the log did not say how it goes on above the present state. */
 export async function makeSnapshot(options: MakeSnapshotOptions): Promise<OfferedSnapshot | undefined> {
-  const { checkpointer, replication, settings } = options;
-  const { position, stateHash, pages } = await checkpointer.openState();
+  const { checkpointer, settings } = options;
+  const { position, stateHash, logStart, pages } = await checkpointer.openState();
   const recordBytesBefore = options.onPosition(position);
-  const logStart = replication.startAt(position);
   if (logStart === undefined) {
     await pages.return?.();
     return undefined;
