@@ -1,4 +1,4 @@
-/** Deterministic simulation of the replica on a faulty disk and clock. */
+/** Deterministic simulation: a replica on a faulty disk and clock, a cell of whole nodes on a faulty network. */
 export {
   type CrashKeeps,
   type DiskFault,
@@ -19,6 +19,14 @@ export type { SwarmConfiguration } from "./swarm.ts";
 export { Trace } from "./trace.ts";
 export { type MutationCase, mutationCases, type MutationResult, mutationTable, runMutation } from "./mutations.ts";
 export { parseStoredSeeds, type StoredSeed } from "./stored-seeds.ts";
+export { CellCoverage, type CellState } from "./cell/cell-state.ts";
+export { makeCellNode } from "./cell/make-cell-node.ts";
+export { type CellMutationCase, cellMutationCases, runCellMutation } from "./cell/mutations.ts";
+export type { CellMutationSet } from "./cell/mutation-set.ts";
+export type { GroupUnderTest, LifeOptions, MakeNode, NodeUnderTest } from "./cell/node-under-test.ts";
+export { NotLinearizableFailure } from "./cell/observations.ts";
+export { type CellResult, CellSimulation, type CellSimulationOptions } from "./cell/simulation.ts";
+export type { CellSwarm } from "./cell/swarm.ts";
 export { checkAddAndGet, type CounterCheckOptions } from "./linearizability/add-and-get.ts";
 export { type Break, findBreak } from "./linearizability/beginnings.ts";
 export { checkBlindAdds } from "./linearizability/blind-adds.ts";

@@ -5,14 +5,15 @@
 import { invariant } from "@quipu/core";
 import type { SwarmConfiguration } from "./swarm.ts";
 
-export interface StoredSeed {
+/** Of a single node, or of a cell. */
+export interface StoredSeed<Swarm = SwarmConfiguration> {
   readonly seed: number;
   readonly name: string;
-  readonly swarm: Partial<SwarmConfiguration>;
+  readonly swarm: Partial<Swarm>;
 }
 
 /** Lines that are empty or begin with # are comments. */
-export function parseStoredSeeds(text: string): readonly StoredSeed[] {
+export function parseStoredSeeds<Swarm = SwarmConfiguration>(text: string): readonly StoredSeed<Swarm>[] {
   return text
     .split("\n")
     .map((line) => line.trim())
@@ -21,6 +22,6 @@ export function parseStoredSeeds(text: string): readonly StoredSeed[] {
       const [, digits = "", name = "", settings = "{}"] = /^(\d+)\s+([^{]+?)\s*(\{.*\})?$/.exec(line) ?? [];
       const seed = Number(digits);
       invariant(Number.isSafeInteger(seed) && name !== "", `not a stored seed: ${line}`);
-      return { seed, name, swarm: JSON.parse(settings) as Partial<SwarmConfiguration> };
+      return { seed, name, swarm: JSON.parse(settings) as Partial<Swarm> };
     });
 }

@@ -160,6 +160,21 @@ export class Chaos {
     });
   }
 
+  /** A leader proposes what reaches nobody: it stands in its log until somebody else's entries take its place. */
+  #strand(host: CellHost): void {
+    if (this.#isPartitioned) return;
+    const { network, hosts, scheduler, isOn, random, swarm } = this.#options;
+    host.met("stranded with a change");
+    const others = hosts.filter((other) => other !== host);
+    const cut = others.map(({ node }): DirectedLink => [host.node, node]);
+    network.setCut(cut, true);
+    this.#isPartitioned = true;
+    scheduler.schedule(random.below(swarm.partitionUsMax), undefined, () => {
+      this.#isPartitioned = false;
+      if (isOn()) network.setCut(cut, false);
+    });
+  }
+
   #flap(cut: readonly DirectedLink[], untilUs: number, isCut: boolean): void {
     const { random, network, scheduler, isOn } = this.#options;
     scheduler.schedule(random.below(flapUsMax), undefined, () => {
@@ -172,13 +187,13 @@ export class Chaos {
   #slowLinks(host: CellHost): void {
     const { random, network, hosts, swarm, scheduler } = this.#options;
     host.met("slow links");
-    const links = hosts
-      .filter(({ node }) => node !== host.node)
-      .flatMap(({ node }): readonly DirectedLink[] => [
-        [host.node, node],
-        [node, host.node],
-      ])
-      .filter(() => random.chance(2, 3));
+    const others = hosts.filter(({ node }) => node !== host.node).map(({ node }) => node);
+    // One way or both.
+    const ways = random.below(3);
+    const links = [
+      ...(ways === 1 ? [] : others.map((node): DirectedLink => [host.node, node])),
+      ...(ways === 0 ? [] : others.map((node): DirectedLink => [node, host.node])),
+    ].filter(() => random.chance(3, 4));
     network.setSlow(links, random.below(slowUsMax));
     scheduler.schedule(random.below(swarm.partitionUsMax), undefined, () => network.setSlow(links, 0));
   }
@@ -221,7 +236,7 @@ export class Chaos {
   /** Takes a voter out, puts one in, or replaces one, whoever lives on this many nodes. */
   #changeMembers(): void {
     const leader = this.#leader();
-    const { random, hosts } = this.#options;
+    const { random, hosts, swarm } = this.#options;
     if (leader === undefined || hosts.some((host) => host.isDamaged)) return;
     const { configuration } = leader.group.inspect();
     const { voters, learners } = configuration;
@@ -236,6 +251,7 @@ export class Chaos {
     if (next.size < 2) return;
     const ascending = [...next].sort((left, right) => left - right);
     leader.host.met("members changed");
+    if (swarm.partitions > 0 && random.chance(1, 3)) this.#strand(leader.host);
     const remaining = learners.filter((member) => !next.has(member));
     // Refused, or unknown: the configuration tells.
     Promise.resolve(leader.group.changeMembers(ascending, remaining)).catch(() => undefined);

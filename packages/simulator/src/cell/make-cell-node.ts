@@ -67,7 +67,7 @@ function settingsOf(swarm: CellSwarm): CellNodeSettings {
       chunkBytes: swarm.snapshotChunkBytes,
       windowChunks: 2,
       chunkTimeoutMs: 200,
-      peerPatienceMs: 1_500,
+      peerPatienceMs: swarm.peerPatienceMs,
       entriesPerSlice: 50,
     },
   };

@@ -8,7 +8,6 @@ import type { CounterMutation } from "@quipu/counters";
 import type { LogMutation, RaftEngineMutation } from "@quipu/log";
 import type { MutationResult } from "../mutations.ts";
 import type { CellMutationSet } from "./mutation-set.ts";
-import { makeCellNode } from "./make-cell-node.ts";
 import { CellSimulation } from "./simulation.ts";
 import type { CellSwarm } from "./swarm.ts";
 
@@ -59,6 +58,24 @@ const disorder: Favours = {
 const damage: Favours = { ...kills, wipes: 800, bitFlipPercent: 30, misdirectedWrites: 50 };
 const readers: Favours = { ...elections, pipelineMax: 1, thinkUs: 2_000, pauses: 600, pauseUsMax: 3_000_000 };
 
+const lateEchoes: Favours = {
+  slowLinks: 3_000,
+  partitions: 3_000,
+  chaosEveryUs: 100_000,
+  tickMs: 10,
+  electionTicks: 5,
+  heartbeatTicks: 1,
+  latencyUs: 50,
+  jitterUs: 10,
+  kills: 0,
+  transfers: 0,
+  clients: 5,
+  thinkUs: 10_000,
+  goes: 2_500,
+  patienceUs: 300_000,
+  frameLost: 0,
+};
+
 const core: Readonly<Record<RaftMutation, Favours>> = {
   "vote-not-persisted": elections,
   "acknowledge-before-persist": powerCuts,
@@ -69,7 +86,8 @@ const core: Readonly<Record<RaftMutation, Favours>> = {
   "two-votes-per-term": elections,
   "read-before-own-term-commit": readers,
   "read-without-quorum": readers,
-  "barrier-reused": { ...readers, frameReplayed: 200, frameReordered: 5_000 },
+  // Late echoes of a leadership that is over: a leader that is heard by nobody and hears what was sent long ago.
+  "barrier-reused": { ...readers, ...lateEchoes },
   "joint-quorum-of-new-only": changes,
   "learner-counted": { ...changes, wipes: 800 },
   "configuration-kept-after-truncation": changes,
@@ -92,7 +110,15 @@ const engine: Readonly<Record<RaftEngineMutation, Favours>> = {
 
 const cell: Readonly<Record<CellMutation, Favours>> = {
   "install-before-store-sync": { ...snapshots, crashAtEffect: 100 },
-  "snapshot-chunk-unchecked": { ...snapshots, ...disorder, snapshotChunkBytes: 256 },
+  "snapshot-chunk-unchecked": {
+    ...snapshots,
+    ...disorder,
+    snapshotChunkBytes: 256,
+    coldKeys: 60,
+    peerPatienceMs: 300,
+    slowLinks: 1_000,
+    chaosEveryUs: 50_000,
+  },
   "snapshot-position-off-by-one": snapshots,
   "rejoin-under-old-identity": damage,
   "incarnation-not-raised": kills,
@@ -135,7 +161,7 @@ function casesOf<Name extends string>(
   return (Object.keys(table) as Name[]).map((name) => ({
     name,
     mutations: mutations(name),
-    swarm: { ...(table[name] ?? {}), diskFull: 0 },
+    swarm: { ...table[name], diskFull: 0 },
   }));
 }
 
@@ -158,7 +184,7 @@ export async function runCellMutation(
   for (let seeds = 1; seeds <= seedsMax; seeds++) {
     const { name, mutations, swarm } = test;
     const seed = firstSeed + seeds - 1;
-    const { failure } = await new CellSimulation({ seed, makeNode: makeCellNode, mutations, swarm }).run();
+    const { failure } = await new CellSimulation({ seed, mutations, swarm }).run();
     if (failure !== undefined) return { name, seeds, caughtBy: failure.check, message: failure.message };
   }
   return { name: test.name, seeds: undefined, caughtBy: undefined, message: "survived" };

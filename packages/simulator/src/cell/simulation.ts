@@ -16,6 +16,7 @@ import { Chaos } from "./chaos.ts";
 import { GroupBook } from "./group-book.ts";
 import { CellHost, describe } from "./host.ts";
 import { isSnapshotChunk } from "./frames.ts";
+import { makeCellNode } from "./make-cell-node.ts";
 import type { CellMutationSet } from "./mutation-set.ts";
 import { SimulatedNetwork } from "./network.ts";
 import type { MakeNode } from "./node-under-test.ts";
@@ -26,7 +27,8 @@ import { type CellSwarm, drawCellSwarm } from "./swarm.ts";
 
 export interface CellSimulationOptions {
   readonly seed: number;
-  readonly makeNode: MakeNode;
+  /** By default the node of @quipu/cluster. */
+  readonly makeNode?: MakeNode;
   readonly trace?: Trace;
   readonly mutations?: CellMutationSet;
   readonly coverage?: CellCoverage;
@@ -221,7 +223,7 @@ export class CellSimulation {
         history: this.#history,
         swarm: this.#swarm,
         mutations: options.mutations ?? {},
-        makeNode: options.makeNode,
+        makeNode: options.makeNode ?? makeCellNode,
         bookOf: (group) => this.#bookOf(group),
         groupsSeen: () => [...this.#groupBooks.keys()],
         split,

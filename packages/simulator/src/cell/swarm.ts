@@ -54,6 +54,8 @@ export interface CellSwarm extends FaultRates, WorkloadShape, NetworkRates, Chao
   readonly frameBytesMax: number;
   readonly checkpointIntervalMs: number;
   readonly snapshotChunkBytes: number;
+  /** How long a node waits for a peer that is to send it a snapshot. */
+  readonly peerPatienceMs: number;
   /** How much log is kept for a member that is behind; beyond it, that member gets a snapshot. */
   readonly followerPinBytes: number;
   readonly rewriteBytesMax: number;
@@ -122,6 +124,7 @@ function drawLoad(pick: Pick1, random: Random) {
     frameBytesMax: 64 * 1024,
     checkpointIntervalMs: pick(300, 1_000, 10_000),
     snapshotChunkBytes: pick(256, 1_024, 16_384),
+    peerPatienceMs: pick(300, 1_500),
     followerPinBytes: pick(0, 2_000, 1_000_000),
     rewriteBytesMax: pick(4_000, 16_000),
     appendDeadlineTicks: pick(20, 60, 200),

@@ -1,0 +1,4 @@
+/** Cells on fresh seeds, part 4 of 4: no check fails. */
+import { freshCellSeeds } from "./cell-runs.ts";
+
+freshCellSeeds(3);

@@ -1,0 +1,4 @@
+/** Deliberate bugs of a cell, part 1 of 2: the simulator must catch every one. */
+import { cellMutationTests } from "./cell-mutation-runs.ts";
+
+cellMutationTests(0);
