@@ -142,6 +142,24 @@ describe("a node that lacks a part of the log", () => {
   });
 });
 
+test("two nodes left of three come up, though the one lacks what only the other's store has", async () => {
+  const cell = new TestCell(3, { settings });
+  await cell.startAll();
+  cell.crash(3);
+  await addMany(cell, 1, 30);
+  await trimAll(cell, [1, 2]);
+  await addMany(cell, 2, 5);
+  // Only this one's: the log is not trimmed so far, and after a restart nobody knows yet that it is committed.
+  await cell.host(2).up.checkpoint();
+  for (const number of [1, 2]) cell.crash(number);
+  for (const number of [2, 3]) void cell.start(number);
+  await cell.until(() => cell.host(2).up.isServing && cell.host(3).up.isServing);
+  expect(cell.host(3).up.status.shard.snapshotsInstalled).toBe(1);
+  expect(await cell.add(3, "key 1")).toBe("1:3");
+  expect(new Set(await cell.hashes()).size).toBe(1);
+  allFine(cell);
+});
+
 test("a fetch that takes longer than the pause between checkpoints, under constant load, is of use all the same", async () => {
   const quick = {
     checkpoints: { intervalMs: 300 },
