@@ -273,6 +273,13 @@ describe("figure 2, receiver of RequestVote", () => {
     expect(one.ask(2, requestVote({ term: 1 }))).toEqual(voteReply(1, true));
   });
 
+  test("§5.2 gives no vote in a term that has a leader already", () => {
+    const one = new Lone();
+    one.receive(2, heartbeat(1));
+    expect(one.view.vote).toBeUndefined();
+    expect(one.ask(3, requestVote({ term: 1, last: [9, 1] }))).toEqual(voteReply(1, false));
+  });
+
   test("§5.2 keeps its vote over a crash", () => {
     const one = new Lone();
     one.ask(2, requestVote({ term: 1 }));

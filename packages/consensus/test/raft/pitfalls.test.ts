@@ -168,6 +168,18 @@ describe("P6 etcd-raft async_storage_writes_append_aba_race: an answer of the di
     expect(one.disk.entries.map((entry) => entry.term)).toEqual([1, 4]);
   });
 
+  test("answers of the disk that come twice, or late, take nothing back", () => {
+    const one = new Lone();
+    for (const termNumber of [5, 6]) {
+      one.input({ type: "receive", from: memberId(2), message: append({ term: termNumber, terms: [5] }) });
+    }
+    one.persist();
+    one.input({ type: "persisted", token: 1 });
+    expect(one.view.persisted).toBe(1);
+    // What term 6 waits for is done: its answers leave at once.
+    expect(one.input({ type: "receive", from: memberId(2), message: heartbeat(6) })).toHaveLength(1);
+  });
+
   test("a leader that lost and won again counts only what of its own is durable", () => {
     const one = new Lone();
     one.lead();
