@@ -62,10 +62,11 @@ export class RecordCollector {
       return;
     }
     const { first, records } = stretch;
-    invariant(index <= first + records.length, `record ${index} where ${first + records.length} is next`);
-    // Written again in this very frame: what had this index before, and all that came behind it, is dead.
-    records.length = Math.max(0, index - first);
-    stretch.first = Math.min(first, index);
+    // Written again in this very frame: what had this index before, and all that came behind it, is dead. Where the log
+    // went on further up instead, it had begun anew, and all that was before is dead.
+    const wentOn = index <= first + records.length;
+    records.length = wentOn ? Math.max(0, index - first) : 0;
+    stretch.first = wentOn ? Math.min(first, index) : index;
     records.push(payload);
   }
 

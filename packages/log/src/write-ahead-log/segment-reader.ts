@@ -25,7 +25,10 @@ export async function readRecords(
   // What lies behind may be half written at this moment.
   const end = segment.endPosition;
   const found: Uint8Array[] = [];
-  const collector = new RecordCollector(new Map([[group, from]]), (_group, _first, records) => found.push(...records));
+  // One by one: a frame may hold more records than a call takes arguments.
+  const collector = new RecordCollector(new Map([[group, from]]), (_group, _first, records) => {
+    for (const record of records) found.push(record);
+  });
   const file = await openIfThere(disk, segment.path);
   if (file === undefined) return undefined;
   try {

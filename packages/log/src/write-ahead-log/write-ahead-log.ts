@@ -232,8 +232,15 @@ export class WriteAheadLog {
         const { replacements } = state;
         const segment = this.#tables.segments.find((one) => (one.index.lastIndex(group) ?? 0) >= from);
         invariant(segment !== undefined, `record ${from} of group ${group} is in no segment`);
-        const records = await readRecords(this.#disk, segment, group, from);
-        if (state === this.#tables.groups.get(group) && replacements === state.replacements) return records;
+        const isReplaced = (): boolean =>
+          state !== this.#tables.groups.get(group) || replacements !== state.replacements;
+        try {
+          const records = await readRecords(this.#disk, segment, group, from);
+          if (!isReplaced()) return records;
+        } catch (error) {
+          // What is overwritten meanwhile is not found any more: no damage.
+          if (!isReplaced()) throw error;
+        }
       }
     } catch (error) {
       this.fail(error);
