@@ -154,6 +154,11 @@ export class CellHost {
     this.#around.note(`node ${this.node}: ${fault}`);
   }
 
+  /** What happens to every other frame is counted, and only that. */
+  metOften(fault: string): void {
+    this.#around.count(fault, this.states());
+  }
+
   states(): readonly CellState[] {
     if (!this.#life.alive) return ["down"];
     if (!this.#around.faulty()) return ["healing"];

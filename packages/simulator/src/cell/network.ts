@@ -165,7 +165,8 @@ export class SimulatedNetwork {
 
   #carry(link: Link, from: number, to: number, bytes: Uint8Array, delayUs: number): void {
     const { scheduler, rates } = this.#options;
-    if (link.bytesUnderWay + bytes.length > rates.linkBytesMax) return;
+    // However large, one frame fits: a smaller limit would be no slow link but none.
+    if (link.bytesUnderWay > 0 && link.bytesUnderWay + bytes.length > rates.linkBytesMax) return;
     link.bytesUnderWay += bytes.length;
     scheduler.schedule(delayUs, undefined, () => {
       link.bytesUnderWay -= bytes.length;

@@ -193,7 +193,7 @@ export class CellSimulation {
       random,
       rates: this.#swarm,
       faulty: () => this.#phase === "chaos",
-      met: (fault, node) => this.#hosts[node - 1]?.met(fault),
+      met: (fault, node) => this.#hosts[node - 1]?.metOften(fault),
       onSend: (node, from, to, frame) => {
         this.#trace.addNumbers(
           node,

@@ -129,7 +129,7 @@ function drawLoad(pick: Pick1, random: Random) {
     rewriteBytesMax: pick(4_000, 16_000),
     appendDeadlineTicks: pick(20, 60, 200),
     forwardWindow: pick(1, 4, 64),
-    tickMs: pick(10, 20, 50),
+    tickMs: pick(10, 50, 50),
     electionTicks: pick(5, 10),
     heartbeatTicks: pick(1, 2),
     messageBytesMax: pick(512, 4_096, 16_384),
