@@ -49,6 +49,8 @@ export class ForwardReceiver {
     const { role, term } = this.#host.leadership;
     // Of another term this member knows nothing, and so says nothing.
     if (forward.term !== this.#ledTerm) return;
+    // Its sender's own limit: more might not fit the write-ahead log.
+    if (forwardBytes(forward) > this.#host.settings.appendBytesMax) return;
     const leads = role === "leader" && term === this.#ledTerm;
     const stream = this.#find(from, forward, leads);
     if (stream === undefined) return;

@@ -3,17 +3,18 @@
  * the next; what arises meanwhile waits. The parts around it (appends, barriers, trimming, ...) hold everything that is
  * not consensus itself.
  */
-import type {
-  Configuration,
-  ConsensusCore,
-  CoreView,
-  Entry,
-  Envelope,
-  LogIndex,
-  MemberId,
-  RaftMessage,
-  RequestId,
-  RestoredState,
+import {
+  type Configuration,
+  type ConsensusCore,
+  type CoreView,
+  defaultRaftSettings,
+  type Entry,
+  type Envelope,
+  type LogIndex,
+  type MemberId,
+  type RaftMessage,
+  type RequestId,
+  type RestoredState,
 } from "@quipu/consensus";
 import { type Clock, invariant, QuipuError, type Random, unreachable } from "@quipu/core";
 import type { PeerMessage } from "@quipu/protocol";
@@ -94,11 +95,15 @@ export class DrivenGroup implements GroupHost, RaftGroup {
   #leadership: Leadership;
   #configuration: Configuration;
   #droppedInputs = 0;
+  /** No leader sends more at once: a message is one write, and must fit the write-ahead log. */
+  readonly #messageBytesMax: number;
 
   constructor(options: GroupOptions) {
     this.group = options.group;
     this.member = options.hub.member;
     this.settings = options.settings;
+    const { messageBytesMax } = { ...defaultRaftSettings, ...options.settings.core };
+    this.#messageBytesMax = Math.max(messageBytesMax, options.settings.appendBytesMax);
     this.hub = options.hub;
     this.random = options.random;
     this.mutation = options.mutation;
@@ -292,6 +297,10 @@ export class DrivenGroup implements GroupHost, RaftGroup {
     this.#trimming.heard(from);
     switch (message.type) {
       case "raft":
+        if (dataBytes(message.message) > this.#messageBytesMax) {
+          this.#droppedInputs++;
+          return;
+        }
         this.step({ type: "receive", from, message: message.message });
         return;
       case "forward":
@@ -381,4 +390,12 @@ export class DrivenGroup implements GroupHost, RaftGroup {
     this.#onFatal(error);
     this.close();
   }
+}
+
+/** Of the records in a message. */
+function dataBytes(message: RaftMessage): number {
+  if (message.type !== "appendEntries") return 0;
+  let bytes = 0;
+  for (const entry of message.entries) if (entry.kind === "record") bytes += entry.data.length;
+  return bytes;
 }
