@@ -14,9 +14,8 @@ export class Assembly {
   #missing: number;
   /** Every chunk before it has come. */
   #firstMissing = 0;
-  /** Tests only: chunks are taken as they come. */
+  /** Tests only: every chunk is taken for one that was missing. */
   readonly #isUnchecked: boolean;
-  #end = 0;
 
   /** `first` is the chunk at offset 0; it still has to be added. */
   constructor(first: SnapshotChunk, isUnchecked: boolean) {
@@ -34,7 +33,7 @@ export class Assembly {
   }
 
   get isComplete(): boolean {
-    return this.#missing === 0;
+    return this.#missing <= 0;
   }
 
   get isSound(): boolean {
@@ -44,14 +43,11 @@ export class Assembly {
   /** True if the chunk was missing, and is one that we could have asked for. */
   add(offset: number, data: Uint8Array): boolean {
     const index = offset / this.#chunkBytes;
-    const isAsked =
-      data.length === Math.min(this.#chunkBytes, this.bytes.length - offset) && this.#hasCome[index] === 0;
-    if (!isAsked && !this.#isUnchecked) return false;
-    const at = this.#isUnchecked ? Math.min(this.#end, this.bytes.length) : offset;
-    this.bytes.set(data.subarray(0, this.bytes.length - at), at);
-    this.#end += data.length;
+    const length = Math.min(this.#chunkBytes, this.bytes.length - offset);
+    if ((data.length !== length || this.#hasCome[index] !== 0) && !this.#isUnchecked) return false;
+    this.bytes.set(data.subarray(0, Math.max(length, 0)), Math.min(offset, this.bytes.length));
     this.#hasCome[index] = 1;
-    this.#missing = this.#isUnchecked ? Math.ceil(Math.max(this.bytes.length - this.#end, 0)) : this.#missing - 1;
+    this.#missing -= 1;
     return true;
   }
 

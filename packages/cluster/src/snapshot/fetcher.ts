@@ -139,7 +139,8 @@ export class SnapshotFetcher {
   }
 
   #isOf(fetch: Fetch, message: { readonly shard: number; readonly transfer: number }): boolean {
-    return message.transfer === fetch.transfer && message.shard === this.#options.shard;
+    const isOurs = message.transfer === fetch.transfer || this.#isUnchecked;
+    return isOurs && message.shard === this.#options.shard;
   }
 
   /** The first chunk that comes says what snapshot it is; undefined if it is none that we can take. */
