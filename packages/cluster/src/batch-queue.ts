@@ -11,6 +11,7 @@ const spareBatchesMax = 8;
 
 export class BatchQueue {
   readonly #seed: number;
+  readonly #isShared: boolean;
   readonly #recordBytesTarget: number;
   readonly #queuedBytesMax: number;
   readonly #queuedItemsMax: number;
@@ -21,13 +22,14 @@ export class BatchQueue {
   #queuedBytes = 0;
   #queuedItems = 0;
 
-  /** `seed`: of the hash tables of batches. */
-  constructor(limits: ReplicaLimits, seed: number) {
+  /** `seed`: of the hash tables of batches. `isShared`: other nodes write to the log too. */
+  constructor(limits: ReplicaLimits, seed: number, isShared: boolean) {
     this.#seed = seed;
+    this.#isShared = isShared;
     this.#recordBytesTarget = limits.recordBytesTarget;
     this.#queuedBytesMax = limits.queuedBytesMax;
     this.#queuedItemsMax = limits.queuedItemsMax;
-    this.#open = new Batch(seed);
+    this.#open = new Batch(seed, isShared);
   }
 
   /** Takes what callers submit now; each item is announced with {@link BatchQueue.pushed}. */
@@ -90,7 +92,7 @@ export class BatchQueue {
 
   /** An empty batch: for a record without commands, too. */
   spare(): Batch {
-    return this.#spare.pop() ?? new Batch(this.#seed);
+    return this.#spare.pop() ?? new Batch(this.#seed, this.#isShared);
   }
 
   /** Its items no longer count as waiting. Before they are answered: what they set off may look at the limits. */

@@ -54,9 +54,13 @@ export class Batch {
     return this.builder.byteLength + this.#readBytes;
   }
 
-  /** `seed`: see {@link RecordBuilder}. */
-  constructor(seed: number) {
+  /** Where others write too, what is applied here may be behind what they have acknowledged: a read needs a position. */
+  readonly #logsReads: boolean;
+
+  /** `seed`: see {@link RecordBuilder}. `isShared`: other nodes write to the log too. */
+  constructor(seed: number, isShared: boolean) {
     this.builder = new RecordBuilder(seed);
+    this.#logsReads = isShared;
   }
 
   get itemCount(): number {
@@ -81,9 +85,9 @@ export class Batch {
     return this.#places[item] as number;
   }
 
-  /** True if there is anything to log. */
+  /** True if there is anything to log; for reads on a shared log that is an empty record, at whose place they are made. */
   get logs(): boolean {
-    return this.builder.commandCount > 0;
+    return this.builder.commandCount > 0 || (this.#logsReads && this.reads.length > 0);
   }
 
   push(caller: Caller, tag: number, place: number): void {

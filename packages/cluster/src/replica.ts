@@ -85,7 +85,7 @@ export class Replica implements ReplicaDoor {
     this.#clock = options.clock;
     this.#identity = options.identity;
     this.#limits = { ...defaultReplicaLimits, ...options.limits };
-    this.#batches = new BatchQueue(this.#limits, options.seed ?? 0);
+    this.#batches = new BatchQueue(this.#limits, options.seed ?? 0, options.isShared === true);
     this.#onFatal = options.onFatal;
     this.#onGap = options.onGap;
     this.#isShared = options.isShared === true;

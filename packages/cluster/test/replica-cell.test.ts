@@ -92,6 +92,24 @@ describe("positions with holes", () => {
   });
 });
 
+test("a read in order, with no command beside it, sees what another node had acknowledged before", async () => {
+  const common = new CommonLog();
+  const [one, two] = [await new Node(common, 1).start(), await new Node(common, 2).start()];
+  const deliver = two.log.deliver.bind(two.log);
+  two.log.deliver = () => undefined; // Behind: it is acknowledged at the other node, and not applied here.
+  const writer = new RecordingCaller();
+  one.add(writer, 1, "a");
+  await one.clock.settle();
+  expect(writer.replies).toEqual(["1:1"]);
+  const reader = new RecordingCaller();
+  two.replica.readInOrder(reader, 2, get("a"));
+  await two.clock.settle();
+  expect(reader.replies).toEqual([]);
+  two.log.deliver = deliver;
+  deliver();
+  expect(reader.replies).toEqual(["2:1"]);
+});
+
 describe("without a quorum", () => {
   test("start waits for a tail, and goes on when there is one", async () => {
     const node = new Node(new CommonLog(), 1);
