@@ -27,6 +27,8 @@ export interface ClientOptions {
   readonly guard: (action: () => void) => void;
   /** Virtual time; 0 for ever where nobody's patience ends. */
   readonly nowUs?: () => number;
+  /** It changes nothing. */
+  readonly readsOnly?: boolean;
   /** Hears of everything asked and answered. */
   readonly observer?: ClientObserver;
 }
@@ -157,7 +159,10 @@ export class SimulatedClient {
     this.#connect(server.door);
     const count = 1 + random.below(pipelineMax);
     const readsOnly =
-      !server.isServing || this.#unorderedReads > 0 || (this.#ordered.length === 0 && random.chance(20, 100));
+      this.#options.readsOnly === true ||
+      !server.isServing ||
+      this.#unorderedReads > 0 ||
+      (this.#ordered.length === 0 && random.chance(20, 100));
     if (!readsOnly && random.chance(15, 100)) this.#sendBurst(server.door, count);
     for (let i = 0; i < count; i++) {
       if (readsOnly) this.#sendRead(server);

@@ -67,6 +67,7 @@ export class CellLoad {
         guard,
         nowUs: () => scheduler.nowUs,
         observer,
+        readsOnly: i >= swarm.clients - swarm.readers,
       });
       return { client, host: hosts[i % hosts.length] as CellHost, door: undefined };
     });

@@ -84,6 +84,7 @@ export class Chaos {
     const happens = (chance: number): boolean => chance > 0 && random.below(perTenThousand) < chance;
     if (happens(swarm.partitions)) this.#do("partition", this.#target());
     if (happens(swarm.slowLinks)) this.#do("slowLinks", this.#target());
+    if (happens(swarm.lateEchoes)) this.#lateEchoes();
     if (happens(swarm.pauses)) this.#do("pause", this.#target());
     if (happens(swarm.kills)) this.#do("kill", this.#target());
     if (happens(swarm.wipes)) this.#do("wipe", this.#target());
@@ -196,6 +197,33 @@ export class Chaos {
     ].filter(() => random.chance(3, 4));
     network.setSlow(links, random.below(slowUsMax));
     scheduler.schedule(random.below(swarm.partitionUsMax), undefined, () => network.setSlow(links, 0));
+  }
+
+  /**
+   * First the leader's peers are slow to reach it, by a little more than an election takes; then nobody hears it. While
+   * the others elect and go on, it takes what they said long ago for their consent (research/consensus.md P4b).
+   */
+  #lateEchoes(): void {
+    const host = this.#leader()?.host;
+    if (host === undefined || this.#isPartitioned) return;
+    const { random, network, hosts, swarm, scheduler, isOn } = this.#options;
+    const others = hosts.filter((other) => other !== host);
+    const electionUs = swarm.electionTicks * swarm.tickMs * 1000;
+    const slowUs = Math.floor((electionUs * (11 + random.below(7))) / 10);
+    const inward = others.map(({ node }): DirectedLink => [node, host.node]);
+    const outward = others.map(({ node }): DirectedLink => [host.node, node]);
+    host.met("late echoes");
+    this.#isPartitioned = true;
+    network.setSlow(inward, slowUs);
+    scheduler.schedule(slowUs + random.below(electionUs), undefined, () => {
+      if (isOn()) network.setCut(outward, true);
+    });
+    scheduler.schedule(4 * electionUs, undefined, () => {
+      this.#isPartitioned = false;
+      if (!isOn()) return;
+      network.setCut(outward, false);
+      network.setSlow(inward, 0);
+    });
   }
 
   #pause(host: CellHost): void {

@@ -56,24 +56,37 @@ const disorder: Favours = {
   linkBytesMax: 1_048_576,
 };
 const damage: Favours = { ...kills, wipes: 800, bitFlipPercent: 30, misdirectedWrites: 50 };
-const readers: Favours = { ...elections, pipelineMax: 1, thinkUs: 2_000, pauses: 600, pauseUsMax: 3_000_000 };
-
-const lateEchoes: Favours = {
-  slowLinks: 3_000,
-  partitions: 3_000,
-  chaosEveryUs: 100_000,
+const readers: Favours = {
+  ...elections,
   tickMs: 10,
   electionTicks: 5,
   heartbeatTicks: 1,
-  latencyUs: 50,
-  jitterUs: 10,
+  clients: 5,
+  readers: 2,
+  pipelineMax: 1,
+  thinkUs: 5_000,
+  goes: 2_000,
+  pauses: 600,
+  pauseUsMax: 3_000_000,
+};
+
+const lateEchoes: Favours = {
+  lateEchoes: 3_000,
+  chaosEveryUs: 200_000,
+  partitions: 0,
   kills: 0,
   transfers: 0,
-  clients: 5,
-  thinkUs: 10_000,
-  goes: 2_500,
-  patienceUs: 300_000,
+  opportunism: 0,
+  pauses: 0,
+  tickMs: 50,
+  electionTicks: 10,
+  heartbeatTicks: 1,
+  latencyUs: 50,
+  jitterUs: 10,
   frameLost: 0,
+  thinkUs: 20_000,
+  patienceUs: 300_000,
+  linkBytesMax: 1_048_576,
 };
 
 const core: Readonly<Record<RaftMutation, Favours>> = {
@@ -84,7 +97,8 @@ const core: Readonly<Record<RaftMutation, Favours>> = {
   "truncate-matching-suffix": disorder,
   "vote-ignores-log": elections,
   "two-votes-per-term": elections,
-  "read-before-own-term-commit": readers,
+  // A disk slower than the network: the quorum's echo comes before the term's first entry is durable.
+  "read-before-own-term-commit": { ...readers, ioLatencyUsMax: 5_000, slowIo: 100, latencyUs: 50, frameLost: 1_500 },
   "read-without-quorum": readers,
   // Late echoes of a leadership that is over: a leader that is heard by nobody and hears what was sent long ago.
   "barrier-reused": { ...readers, ...lateEchoes },

@@ -24,6 +24,8 @@ export interface ChaosRates {
   readonly chaosEveryUs: number;
   readonly partitions: number;
   readonly slowLinks: number;
+  /** A leader whom nobody hears any more hears for a while what was said to it before. */
+  readonly lateEchoes: number;
   readonly pauses: number;
   readonly kills: number;
   readonly wipes: number;
@@ -41,6 +43,8 @@ export interface CellSwarm extends FaultRates, WorkloadShape, NetworkRates, Chao
   /** The others join. */
   readonly founders: number;
   readonly clients: number;
+  /** Of the clients, those that only read. */
+  readonly readers: number;
   readonly pipelineMax: number;
   readonly thinkUs: number;
   readonly goes: number;
@@ -110,6 +114,7 @@ type Sometimes = (percent: number, ...values: readonly number[]) => number;
 function drawLoad(pick: Pick1, random: Random) {
   return {
     clients: pick(2, 3, 5),
+    readers: pick(0, 1, 1),
     pipelineMax: pick(1, 3, 8),
     thinkUs: pick(2_000, 20_000, 60_000),
     goes: pick(60, 150, 300),
@@ -178,6 +183,7 @@ function drawChaos(pick: Pick1, sometimes: Sometimes): ChaosRates {
     chaosEveryUs: pick(20_000, 100_000, 400_000),
     partitions: sometimes(60, 200, 1_000),
     slowLinks: sometimes(25, 300),
+    lateEchoes: sometimes(15, 300),
     pauses: sometimes(50, 100, 600),
     kills: sometimes(50, 100, 500),
     wipes: sometimes(30, 200, 800),
