@@ -68,6 +68,20 @@ describe("a read that overlaps a replacement of its group", () => {
   });
 });
 
+test("a trim behind a restart that leads below the old log is not taken for done already", async () => {
+  const disk = makeDisk();
+  const { wal } = await openLog(disk);
+  await write(wal, 1, { restartAt: 100, records: Array.from({ length: 50 }, (_, at) => record(100 + at)) });
+  const told: string[] = [];
+  const restarted = write(wal, 1, { restartAt: 10, records: Array.from({ length: 20 }, (_, at) => record(10 + at)) });
+  const trimmed = new Promise((resolve) => wal.trim(1, 20, resolve));
+  await Promise.all([restarted.then(() => told.push("restarted")), trimmed.then(() => told.push("trimmed"))]);
+  expect(told).toEqual(["restarted", "trimmed"]);
+  expect([wal.firstIndex(1), wal.nextIndex(1)]).toEqual([21, 30]);
+  const again = await crashAndOpen(disk);
+  expect(await allOf(again.wal, 1)).toEqual([21, 22, 23, 24, 25, 26, 27, 28, 29]);
+});
+
 test("a frame with very many records is read in one call", async () => {
   const limits = { ...smallLimits, segmentBytes: 32 * 1024 * 1024, frameBytesMax: 8 * 1024 * 1024 };
   const { wal, fatal } = await openLog(makeDisk(), limits);

@@ -209,7 +209,7 @@ export class WriteAheadLog {
   trim(group: number, upTo: number, done: Completion): void {
     const next = Math.min(this.nextIndex(group), this.#queue.nextIndex(group));
     invariant(upTo < next, `trim of group ${group} to ${upTo} past ${next - 1}`);
-    if (upTo < this.firstIndex(group)) done(undefined);
+    if (upTo < Math.min(this.firstIndex(group), this.#queue.firstIndex(group))) done(undefined);
     else this.#enqueue(trimOf(group, upTo + 1, done));
   }
 
