@@ -17,6 +17,7 @@ export function startTicks(
 ): { readonly stop: () => void; readonly pauses: () => number } {
   let pauses = 0;
   let isStopped = false;
+  let wasPause = false;
   let lastMs = clock.monotonicMs();
   let cancel = clock.setTimer(tickMs, onTimer);
 
@@ -25,7 +26,9 @@ export function startTicks(
     clock.endOfTurn(() => {
       if (isStopped) return;
       const nowMs = clock.monotonicMs();
-      const isPause = nowMs - lastMs > tickMs + pauseMs;
+      // Not twice running: a process that is always late would have no time at all, and whoever waits would for ever.
+      const isPause = !wasPause && nowMs - lastMs > tickMs + pauseMs;
+      wasPause = isPause;
       lastMs = nowMs;
       cancel = clock.setTimer(tickMs, onTimer);
       // Who has waited so long waits for a whole tick more: a message may be on its way to this turn.
