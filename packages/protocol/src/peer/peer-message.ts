@@ -29,7 +29,10 @@ export interface Forward {
   readonly group: number;
   /** Only for the leader of this term: nothing that is late is proposed under a later one, behind what came since. */
   readonly term: Term;
-  /** Random, new for each life of the sender and each leader that it turns to; below 2^48. */
+  /**
+   * Below 2^48. The upper 32 bits are random, new for each life of the sender; the lower 16 count within it: each time the
+   * sender turns to a leader it begins a later stream, and has given up the ones before.
+   */
   readonly stream: number;
   /** From 1 within the stream, without holes. */
   readonly sequence: number;

@@ -10,7 +10,7 @@ import { QuipuError } from "@quipu/core";
 import { type ForwardReply, peerEntriesMax } from "@quipu/protocol";
 import type { Appended } from "../../loglet.ts";
 import type { Delivery } from "./delivery.ts";
-import { Forwarder, type ForwarderHooks } from "./forwarder.ts";
+import { Forwarder, type ForwarderHooks, Streams } from "./forwarder.ts";
 import type { Answer, GroupHost } from "./group-host.ts";
 import { appendedAt, type Operation, type Place, refusedError, sealedError, unknownError } from "./operation.ts";
 
@@ -24,6 +24,7 @@ export class Appends {
   /** Given to nobody, in the order of the calls. */
   #waiting: Operation[] = [];
   #forwarder: Forwarder | undefined;
+  readonly #streams: Streams;
   /** In some leader's log, perhaps to be replaced there. */
   #placed: Placed[] = [];
   /** Seals that did not come through, to be asked for again. */
@@ -39,6 +40,7 @@ export class Appends {
   constructor(host: GroupHost, delivery: Delivery) {
     this.#host = host;
     this.#delivery = delivery;
+    this.#streams = new Streams(host.random);
     this.#hooks = {
       placed: (operation, place) => this.#place(operation, place),
       refused: (operation, reason) => this.#refuse(operation, reason),
@@ -189,7 +191,7 @@ export class Appends {
     // Nobody else leads in a term; the next leader makes itself known.
     if (this.#forwarder?.isDeposed === true) return;
     if (this.#forwarder === undefined || this.#forwarder.hasEnded) {
-      this.#forwarder = new Forwarder(this.#host, this.#hooks, term, leader);
+      this.#forwarder = new Forwarder(this.#host, this.#hooks, term, leader, this.#streams.next());
     }
     while (this.#waiting.length > 0 && this.#forwarder.hasRoom) {
       this.#forwarder.send(this.#waiting.shift() as Operation);

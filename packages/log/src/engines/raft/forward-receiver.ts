@@ -5,10 +5,12 @@
  */
 import type { MemberId, Term } from "@quipu/consensus";
 import type { Forward, ForwardReply } from "@quipu/protocol";
+import { lifeOf } from "./forwarder.ts";
 import type { Answer, GroupHost, RaftInput } from "./group-host.ts";
 
 type Outcome = ForwardReply["outcome"];
 
+/** The newest stream of one life of a sender: an older one was given up, and nobody waits for an answer to it. */
 interface Stream {
   readonly id: number;
   /** Every number below was answered. */
@@ -19,14 +21,14 @@ interface Stream {
   readonly early: Map<number, Forward>;
 }
 
-/** Of one sender: its newest stream, and older ones whose messages may be late. Three lives in one term are rare. */
-const streamsOfSenderMax = 4;
+/** Of one sender within a term: this life, and earlier ones whose messages may be late. */
+const livesOfSenderMax = 16;
 
 export class ForwardReceiver {
   readonly #host: GroupHost;
   /** The last term in which this member led. */
   #ledTerm: Term | undefined;
-  /** Of `#ledTerm`; each sender's newest last. */
+  /** Of `#ledTerm`: one for each life of a sender, the one last heard of last. */
   readonly #streams: Map<MemberId, Stream[]> = new Map();
   /** There were more streams in `#ledTerm`. */
   #hasForgotten = false;
@@ -63,7 +65,6 @@ export class ForwardReceiver {
       this.#refuseForGood(from, forward);
       return;
     }
-    if (this.#streams.get(from)?.at(-1) !== stream) return;
     if (sequence !== stream.expected && !anyOrder) {
       this.#keep(stream, forward);
       this.#reply(from, forward, { kind: "outOfOrder", expected: stream.expected });
@@ -90,11 +91,15 @@ export class ForwardReceiver {
 
   #find(from: MemberId, forward: Forward, leads: boolean): Stream | undefined {
     const streams = this.#streams.get(from) ?? [];
-    const found = streams.find(({ id }) => id === forward.stream);
-    if (found !== undefined) return found;
+    const place = streams.findIndex(({ id }) => lifeOf(id) === lifeOf(forward.stream));
+    const known = streams[place];
+    if (known !== undefined && place < streams.length - 1) streams.push(...streams.splice(place, 1));
+    if (known?.id === forward.stream) return known;
+    // Given up by its sender, which has turned to this leader anew since.
+    if (known !== undefined && known.id > forward.stream) return undefined;
     if (!leads) {
       // Never heard of in a term that is over, so nothing of it was proposed.
-      if (!this.#hasForgotten) this.#refuseForGood(from, forward);
+      if (known !== undefined || !this.#hasForgotten) this.#refuseForGood(from, forward);
       return undefined;
     }
     if (forward.sequence !== 1 && this.#host.mutation !== "forward-order-ignored") {
@@ -103,10 +108,11 @@ export class ForwardReceiver {
     }
     if (streams.length === 0 && this.#streams.size >= this.#host.settings.forwardSendersMax) return undefined;
     const made: Stream = { id: forward.stream, expected: 1, answers: new Map(), early: new Map() };
-    // Only repeats are answered in an older one.
-    for (const older of streams) older.early.clear();
+    if (known !== undefined) streams.pop();
+    // What an earlier life sent too early is not waited for.
+    for (const earlier of streams) earlier.early.clear();
     streams.push(made);
-    if (streams.length > streamsOfSenderMax) {
+    if (streams.length > livesOfSenderMax) {
       streams.shift();
       this.#hasForgotten = true;
     }

@@ -4,10 +4,38 @@
  * (forward-receiver.ts), so whatever is lost, repeated or late, operations stand in its log in the order of the calls.
  */
 import type { MemberId, Term } from "@quipu/consensus";
+import type { Random } from "@quipu/core";
 import type { ForwardReply } from "@quipu/protocol";
 import type { GroupHost } from "./group-host.ts";
-import { randomId } from "./group-host.ts";
 import type { Operation, Place } from "./operation.ts";
+
+/** Streams of one life: each time it turns to a leader it begins the next. */
+const streamsOfLife = 0x1_0000;
+
+/** Gives out the streams of a member, each later than the ones before. When they are used up, it is another life. */
+export class Streams {
+  readonly #random: Random;
+  #life: number;
+  #begun = 0;
+
+  constructor(random: Random) {
+    this.#random = random;
+    this.#life = random.uint32();
+  }
+
+  next(): number {
+    if (this.#begun === streamsOfLife) {
+      this.#life = this.#random.uint32();
+      this.#begun = 0;
+    }
+    return this.#life * streamsOfLife + this.#begun++;
+  }
+}
+
+/** Streams of one life are comparable: a leader takes nothing of one that was begun before another that it knows. */
+export function lifeOf(stream: number): number {
+  return Math.floor(stream / streamsOfLife);
+}
 
 interface Sent {
   readonly sequence: number;
@@ -40,12 +68,12 @@ export class Forwarder {
   /** When the last answer said that one is missing: once per tick is enough, however many say the same. */
   #wentBackTicks = -1;
 
-  constructor(host: GroupHost, hooks: ForwarderHooks, term: Term, leader: MemberId) {
+  constructor(host: GroupHost, hooks: ForwarderHooks, term: Term, leader: MemberId, stream: number) {
     this.#host = host;
     this.#hooks = hooks;
     this.#term = term;
     this.#leader = leader;
-    this.#stream = randomId(host.random);
+    this.#stream = stream;
   }
 
   get term(): Term {
