@@ -110,7 +110,9 @@ class ChainedLog implements VirtualLog {
 
   async trim(upTo: Lsn): Promise<void> {
     for (const segment of [...this.#segments]) await segment.trim(upTo);
-    const first = lsn(upTo + 1);
+    // Where several nodes keep a log, others may need what this one needs no more; its engine knows what may go.
+    const shared = this.#segments.find((segment) => segment.replication() !== undefined);
+    const first = lsn(Math.min(upTo + 1, shared?.base ?? Number.POSITIVE_INFINITY));
     if (this.#segments.some(({ end }) => end !== undefined && end <= first)) {
       await this.#change(() => this.#dropBefore(first));
     }

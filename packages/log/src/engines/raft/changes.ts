@@ -15,16 +15,21 @@ interface Change {
 
 export class Changes {
   readonly #host: GroupHost;
+  /** The leader has not taken these. */
+  readonly #asked: Set<Change> = new Set();
   #open: Change[] = [];
+  #isClosed = false;
 
   constructor(host: GroupHost) {
     this.#host = host;
   }
 
   change(voters: readonly MemberId[], learners: readonly MemberId[]): Promise<void> {
+    if (this.#isClosed) return Promise.reject(new QuipuError("SHUTTING_DOWN", "the log is closed"));
     return new Promise((resolve, reject) => {
       const deadlineTicks = this.#host.nowTicks + this.#host.settings.changeDeadlineTicks;
       const change: Change = { voters, learners, deadlineTicks, resolve, reject, place: undefined };
+      this.#asked.add(change);
       this.#host.run(() => this.#begin(change));
     });
   }
@@ -57,6 +62,9 @@ export class Changes {
   }
 
   close(): void {
+    this.#isClosed = true;
+    for (const { reject } of this.#asked) reject(new QuipuError("SHUTTING_DOWN", "the log is closed"));
+    this.#asked.clear();
     for (const { reject } of this.#open.splice(0)) {
       reject(new QuipuError("SHUTTING_DOWN", "the log is closed", { outcome: "unknown" }));
     }
@@ -67,6 +75,7 @@ export class Changes {
     this.#host.ask(
       (request) => ({ type: "changeMembers", request, voters, learners }),
       (answer) => {
+        this.#asked.delete(change);
         if (answer.type === "proposed") {
           change.place = { term: answer.term, index: answer.first };
           this.#open.push(change);

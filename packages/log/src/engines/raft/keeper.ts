@@ -4,7 +4,7 @@
  * that have caught up voters. One change at a time; what is refused is tried again later. A leader whose disk is full
  * hands its leadership over.
  */
-import { isJoint, type MemberId, membersOf, nodeOf } from "@quipu/consensus";
+import { isJoint, isLearner, type MemberId, membersOf, nodeOf } from "@quipu/consensus";
 import type { GroupHost } from "./group-host.ts";
 
 export type ChangeMembers = (voters: readonly MemberId[], learners: readonly MemberId[]) => Promise<void>;
@@ -27,16 +27,24 @@ export class MembershipKeeper {
     if (nowTicks % settings.joinTicks !== 0) return;
     if (isLeader) this.#handOver();
     // A member that was taken out knows a configuration, and stays out.
-    if (membersOf(configuration).length === 0) this.#askToJoin();
+    if (membersOf(configuration).length === 0 || this.#mayNotBeIn()) this.#askToJoin();
+  }
+
+  /** Its admission is in its log, not known to be committed: another leader may have put something else there since. */
+  #mayNotBeIn(): boolean {
+    const { member, configuration, configurationIndex, committed } = this.#host.inspect();
+    return configurationIndex > committed && isLearner(configuration, member);
   }
 
   /** Inside of a job. */
   onJoin(from: MemberId): void {
     if (!this.#mayChange()) return;
-    const { configuration } = this.#host.inspect();
+    const { configuration, progress } = this.#host.inspect();
     // A very late message of a member that was replaced since: nobody is there who could be let in.
     if (membersOf(configuration).includes(from) || !this.#host.hub.peers().includes(from)) return;
     const isOld = (member: MemberId): boolean => nodeOf(member) === nodeOf(from);
+    // That one has not lost its disk: two processes have one number, or the message is of a generation that is gone.
+    if (isOld(this.#host.member) || progress.some(({ member, active }) => active && isOld(member))) return;
     if (!membersOf(configuration).some(isOld) && !this.#host.settings.admitNewNodes) return;
     const voters = configuration.voters.filter((member) => !isOld(member));
     // The last voter cannot be replaced by one that has nothing.

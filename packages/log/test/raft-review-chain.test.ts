@@ -1,0 +1,33 @@
+/** A chain of which several nodes keep a segment: what one node needs no more stays for the others. */
+import { lsn } from "@quipu/core";
+import { expect, test } from "vitest";
+import {
+  type LogletEngine,
+  type LogReplication,
+  memoryEngine,
+  memoryMetadataStore,
+  openVirtualLog,
+} from "../src/mod.ts";
+import { bytesOf } from "./raft-harness.ts";
+
+test("a trim, which is one node's word, takes no segment out of the chain that others may need", async () => {
+  const inner = memoryEngine();
+  const replication: LogReplication = {
+    startAt: () => undefined,
+    installed: () => Promise.resolve(),
+    onSnapshotNeeded: () => undefined,
+  };
+  const shared: LogletEngine = {
+    ...inner,
+    open: async (parameters) => Object.assign(await inner.open(parameters), { replication }),
+  };
+  const engines = { shared, memory: memoryEngine() };
+  const log = await openVirtualLog({ metadata: memoryMetadataStore(), key: "c", engines, initialEngine: "memory" });
+  for (const next of ["shared", "memory", "memory"]) {
+    await log.append([bytesOf("a")]);
+    await log.reconfigure(next);
+  }
+  await log.trim(lsn(3));
+  expect(log.chain().segments.map(({ base }) => base)).toEqual([2, 3, 4]);
+  await log.close();
+});
