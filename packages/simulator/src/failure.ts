@@ -33,6 +33,7 @@ export type CheckName =
   | "log-order"
   | "progress"
   | "configuration"
+  | "seal"
   | "trimmed-too-far"
   | "queue-too-long"
   | "not-converged"

@@ -38,6 +38,7 @@ type RaftEffect = ReturnType<Raft["step"]>[number];
 export class BareNode implements NodeUnderTest {
   readonly #options: LifeOptions;
   readonly #mutation: RaftMutation | undefined;
+  readonly #seals: boolean;
   readonly machine: CounterMachine = new CounterMachine();
   #wal: WriteAheadLog | undefined;
   #core: Raft | undefined;
@@ -49,9 +50,10 @@ export class BareNode implements NodeUnderTest {
   #cancel: (() => void) | undefined;
   isServing = false;
 
-  constructor(options: LifeOptions, mutation: RaftMutation | undefined) {
+  constructor(options: LifeOptions, mutation: RaftMutation | undefined, seals: boolean = false) {
     this.#options = options;
     this.#mutation = mutation;
+    this.#seals = seals;
   }
 
   get member(): MemberId {
@@ -208,6 +210,8 @@ export class BareNode implements NodeUnderTest {
       );
       this.#step({ type: "propose", request: this.#request++, records });
     }
+    // Once in a life or two, for groups that are given an end.
+    if (this.#seals && random.chance(1, 200)) this.#step({ type: "seal", request: this.#request++ });
     if (this.#ticks % 17 !== 0 || view.configuration.outgoing.length > 0) return;
     const { voters, learners } = view.configuration;
     const isCaughtUp = (learner: MemberId): boolean =>

@@ -1,6 +1,7 @@
 /** Raft cores on the simulated network and disks: the invariants hold without mutations, and see those of the core. */
 import type { RaftMutation } from "@quipu/consensus";
 import { expect, test } from "vitest";
+import type { LifeOptions } from "../src/cell/node-under-test.ts";
 import { CellSimulation } from "../src/cell/simulation.ts";
 import type { CellSwarm } from "../src/cell/swarm.ts";
 import { BareNode } from "./bare-node.ts";
@@ -38,5 +39,33 @@ const seedsMax = 40;
 
 test.each(mutations)("%s is caught", async (mutation) => {
   for (let seed = 1; seed <= seedsMax; seed++) if ((await failureOf(seed, mutation)) !== undefined) return;
+  expect.fail(`survived ${seedsMax} seeds`);
+});
+
+/** A sealed log takes no change of members: nobody is lost or taken out. */
+const sealedSwarm: Partial<CellSwarm> = {
+  ...bareSwarm,
+  nodes: 3,
+  founders: 3,
+  wipes: 0,
+  memberChanges: 0,
+  bitFlipPercent: 0,
+  misdirectedWrites: 0,
+};
+
+async function sealedFailureOf(seed: number, mutation?: RaftMutation): Promise<string | undefined> {
+  const makeNode = (options: LifeOptions): BareNode => new BareNode(options, mutation, true);
+  const { failure } = await new CellSimulation({ seed, makeNode, swarm: sealedSwarm }).run();
+  return failure?.message;
+}
+
+test("a group that is sealed stays so", async () => {
+  for (let seed = 1; seed <= 10; seed++) expect(await sealedFailureOf(seed), `seed ${seed}`).toBeUndefined();
+});
+
+test("seal-not-final is caught", async () => {
+  for (let seed = 1; seed <= seedsMax; seed++) {
+    if ((await sealedFailureOf(seed, "seal-not-final")) !== undefined) return;
+  }
   expect.fail(`survived ${seedsMax} seeds`);
 });

@@ -21,15 +21,27 @@ export class EntryRegistry {
   readonly #entries = new Map<number, Registered[]>();
   /** From index 1. */
   readonly #commits: Commit[] = [];
-  #committedConfiguration: { readonly index: number; readonly configuration: Configuration } | undefined;
+  #sealedAt: number | undefined;
+  /** Committed configuration entries, ascending. */
+  readonly #configurations: { readonly index: number; readonly configuration: Configuration }[] = [];
 
   get committedUpTo(): number {
     return this.#commits.length;
   }
 
+  /** Where the log ends for ever, once that is committed. */
+  get sealedAt(): number | undefined {
+    return this.#sealedAt;
+  }
+
   /** The last committed configuration entry. */
   get committedConfiguration(): { readonly index: number; readonly configuration: Configuration } | undefined {
-    return this.#committedConfiguration;
+    return this.#configurations.at(-1);
+  }
+
+  /** The configuration as of `index`, as far as an entry brought it. */
+  configurationAt(index: number): Configuration | undefined {
+    return this.#configurations.findLast((placed) => placed.index <= index)?.configuration;
   }
 
   committedTerm(index: number): number | undefined {
@@ -78,8 +90,9 @@ export class EntryRegistry {
     );
     this.#commits.push({ term, inTerm });
     const entry = this.#entries.get(index)?.find((other) => other.term === term)?.entry;
+    if (entry?.kind === "seal") this.#sealedAt ??= index;
     if (entry?.kind === "configuration") {
-      this.#committedConfiguration = { index, configuration: entry.configuration };
+      this.#configurations.push({ index, configuration: entry.configuration });
     }
   }
 }

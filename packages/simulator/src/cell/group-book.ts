@@ -56,6 +56,13 @@ export class GroupBook {
     checkOrder(book.name, view);
     const from = book.observe(group, view, this.registry);
     if (view.committed > (before?.committed ?? 0)) this.#takeCommits(group, book, view, before);
+    if (view.start.index > (before?.start.index ?? 0)) this.#checkStart(book, view);
+    const { sealedAt } = this.registry;
+    check(
+      sealedAt === undefined || view.committed < sealedAt || view.sealedAt === sealedAt,
+      "seal",
+      () => `${book.name} has the log end at ${view.sealedAt}, though ${sealedAt} sealed it`,
+    );
     if (view.role === "leader") {
       this.#checkLeader(group, book, view, before);
       this.#checkOpened(group, book, view, from);
@@ -104,6 +111,16 @@ export class GroupBook {
       const isChange = group.entry(index)?.kind === "configuration";
       check(!isChange, "configuration", () => `${book.name}: changes at ${index} and ${view.configurationIndex}`);
     }
+  }
+
+  /** A log that begins anew knows its members as of there (research/consensus.md P11). */
+  #checkStart(book: MemberBook, { start }: CoreView): void {
+    const expected = this.registry.configurationAt(start.index) ?? this.#founding;
+    check(
+      expected === undefined || JSON.stringify(start.configuration) === JSON.stringify(expected),
+      "configuration",
+      () => `${book.name} begins after ${start.index} with ${start.configuration.voters.join()} for voters`,
+    );
   }
 
   /** A leader changes the configuration only once an entry of its own term is committed (Ongaro, raft-dev 2015). */
