@@ -33,7 +33,7 @@ export function freshCellSeeds(file: number): void {
       expect(coverage.get("frame lost", "in a joint configuration")).toBeGreaterThan(0);
       expect(coverage.get("frame lost", "candidate")).toBeGreaterThan(0);
       expect(coverage.get("killed", "leader")).toBeGreaterThan(0);
-      expect(coverage.get("disk lost", "follower")).toBeGreaterThan(0);
+      expect(coverage.get("stranded with a change", "leader")).toBeGreaterThan(0);
     });
   });
 }

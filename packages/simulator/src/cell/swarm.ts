@@ -186,7 +186,7 @@ function drawChaos(pick: Pick1, sometimes: Sometimes): ChaosRates {
     lateEchoes: sometimes(15, 300),
     pauses: sometimes(50, 100, 600),
     kills: sometimes(50, 100, 500),
-    wipes: sometimes(30, 200, 800),
+    wipes: sometimes(30, 500, 2_000),
     wallJumps: sometimes(20, 200),
     transfers: sometimes(40, 200, 1_000),
     memberChanges: sometimes(40, 200, 1_000),
