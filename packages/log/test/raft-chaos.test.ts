@@ -287,3 +287,23 @@ test.each(Array.from({ length: (seeds[1] ?? 0) - (seeds[0] ?? 0) + 1 }, (_, i) =
     expect(chaos.ended.filter(({ outcome }) => outcome === "ok").length).toBeGreaterThan(5);
   },
 );
+
+test.each(Array.from({ length: (seeds[1] ?? 0) - (seeds[0] ?? 0) + 1 }, (_, i) => (seeds[0] ?? 0) + i))(
+  "seed %i, very late frames of streams and lives that are over",
+  async (seed) => {
+    const random = new SeededRandom(seed);
+    const cell = await TestCell.open({
+      seed,
+      lossPercent: random.below(5),
+      repeatPercent: random.below(30),
+      latePercent: 1 + random.below(20),
+      delayMsMax: 1 + random.below(20),
+      // Sooner than the late ones, so that senders turn to a leader again and again within its term.
+      settings: { appendDeadlineTicks: 6 + random.below(20), forwardWindow: 1 + random.below(8) },
+    });
+    const chaos = new Chaos(cell, random);
+    for (let i = 0; i < 300; i++) await chaos.act();
+    await chaos.heal();
+    chaos.check();
+  },
+);

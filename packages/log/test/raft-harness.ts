@@ -24,6 +24,8 @@ export interface CellOptions {
   readonly lossPercent?: number;
   readonly repeatPercent?: number;
   readonly delayMsMax?: number;
+  /** Of 100 frames, those that arrive when nobody expects them any more: up to 4 s late. */
+  readonly latePercent?: number;
   readonly settings?: Partial<RaftEngineSettings>;
   readonly core?: Partial<RaftSettings>;
   readonly mutation?: RaftEngineMutation;
@@ -277,7 +279,9 @@ export class TestCell {
 
   #deliver(from: number, to: number, frame: Uint8Array): void {
     if (this.random.chance(this.lossPercent, 100)) return;
-    this.schedule(1 + this.random.below(this.#options.delayMsMax ?? 3), undefined, () => {
+    const { delayMsMax = 3, latePercent = 0 } = this.#options;
+    const isLate = latePercent > 0 && this.random.chance(latePercent, 100);
+    this.schedule(1 + this.random.below(isLate ? 4000 : delayMsMax), undefined, () => {
       if (!this.#cuts.has(`${from}>${to}`)) this.#handlers.get(to)?.(from, frame);
     });
   }
