@@ -1,4 +1,4 @@
-/** A chain of which several nodes keep a segment: what one node needs no more stays for the others. */
+/** The chain: what one node needs no more stays for the others where several keep a segment; damaged bytes. */
 import { lsn } from "@quipu/core";
 import { expect, test } from "vitest";
 import {
@@ -8,6 +8,7 @@ import {
   memoryMetadataStore,
   openVirtualLog,
 } from "../src/mod.ts";
+import { decodeChain } from "../src/virtual-log/chain.ts";
 import { bytesOf } from "./raft-harness.ts";
 
 test("a trim, which is one node's word, takes no segment out of the chain that others may need", async () => {
@@ -30,4 +31,14 @@ test("a trim, which is one node's word, takes no segment out of the chain that o
   await log.trim(lsn(3));
   expect(log.chain().segments.map(({ base }) => base)).toEqual([2, 3, 4]);
   await log.close();
+});
+
+test.each([
+  '[{"base":0,"engine":"raft","parameters":"1"}]',
+  '[{"base":1.5,"engine":"raft","parameters":"1"}]',
+  '[{"base":1,"engine":"raft","parameters":"1","end":5},{"base":6,"engine":"raft","parameters":"2"}]',
+  '[{"base":5,"engine":"raft","parameters":"1","end":4},{"base":4,"engine":"raft","parameters":"2"}]',
+])("bytes that are no chain are damage, not a bug of ours: %s", (segments) => {
+  const bytes = bytesOf(`{"format":1,"segments":${segments}}`);
+  expect(() => decodeChain("c", 1, bytes)).toThrow(expect.objectContaining({ code: "LOG_CORRUPT" }) as Error);
 });

@@ -23,7 +23,9 @@ export function decodeChain(key: string, version: number, bytes: Uint8Array): Ch
     throw new QuipuError("LOG_CORRUPT", `the chain ${key} is not JSON`, { cause: error });
   }
   if (!isStoredChain(stored)) throw new QuipuError("LOG_CORRUPT", `the chain ${key} has no segments`);
-  const chain: Chain = {
+  const fault = chainFault(stored.segments);
+  if (fault !== undefined) throw new QuipuError("LOG_CORRUPT", `the chain ${key}: ${fault}`);
+  return {
     version,
     segments: stored.segments.map(({ base, engine, parameters, end }) => ({
       base: lsn(base),
@@ -32,20 +34,22 @@ export function decodeChain(key: string, version: number, bytes: Uint8Array): Ch
       ...(end === undefined ? {} : { end: lsn(end) }),
     })),
   };
-  checkChain(chain);
-  return chain;
 }
 
 /** Segments are contiguous and only the last one is open. */
 export function checkChain(chain: Chain): void {
-  chain.segments.forEach((segment, i) => {
-    const next = chain.segments[i + 1];
-    invariant(
-      segment.end === next?.base,
-      `segment ${i} of the chain ends at ${segment.end}, the next one begins at ${next?.base}`,
-    );
-    invariant(segment.end === undefined || segment.end >= segment.base, `segment ${i} ends before it begins`);
-  });
+  const fault = chainFault(chain.segments);
+  invariant(fault === undefined, `${fault}`);
+}
+
+function chainFault(segments: readonly StoredSegment[]): string | undefined {
+  for (const [i, { base, end }] of segments.entries()) {
+    const next = segments[i + 1];
+    if (!(Number.isSafeInteger(base) && base >= 1)) return `segment ${i} begins at ${base}`;
+    if (end !== next?.base) return `segment ${i} ends at ${end}, the next one begins at ${next?.base}`;
+    if (end !== undefined && end < base) return `segment ${i} ends before it begins`;
+  }
+  return undefined;
 }
 
 /** The chain with its last segment ended at `end` and a new one after it. */
