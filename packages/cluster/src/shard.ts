@@ -166,8 +166,10 @@ export class Shard {
   async stop(): Promise<void> {
     if (this.isServing && this.#replica !== undefined) {
       const { clock } = this.#options;
-      const patience = new Promise<void>((resolve) => void clock.setTimer(drainMsMax, resolve));
+      let cancel = (): void => undefined;
+      const patience = new Promise<void>((resolve) => (cancel = clock.setTimer(drainMsMax, resolve)));
       await Promise.race([this.#replica.drain(), patience]);
+      cancel(); // Else it would keep the process from ending.
       // A full disk takes no checkpoint; the next start replays the log instead.
       await this.#checkpointer?.checkpoint().catch(() => undefined);
     }
@@ -247,8 +249,8 @@ export class Shard {
       this.#machine = machine;
       this.#storedLogStart = logStart?.words;
     } catch (error) {
-      const isDamaged = error instanceof QuipuError && error.code === "STORE_CORRUPT";
-      if (!isDamaged || this.#replication === undefined) throw error;
+      // The words of the log beside the state are damaged where the log does not know them.
+      if (!isDamage(error) || this.#replication === undefined) throw error;
       this.#storesRejected += 1;
       this.#machine = this.#newMachine();
       this.#lacks(undefined, 0);
@@ -356,7 +358,7 @@ export class Shard {
       } catch (error) {
         if (this.#isStopped) return;
         if (!(error instanceof QuipuError)) throw error;
-        if (error.code === "STORE_CORRUPT" || error.code === "LOG_CORRUPT") {
+        if (isDamage(error)) {
           this.#snapshotsRejected += 1;
           this.#wanted = { ...wanted, source: this.#peerAfter(wanted.source) };
           await this.#pause();
@@ -437,6 +439,10 @@ export class Shard {
       .filter(({ recordBytesBefore }) => recordBytesBefore >= since)
       .reduce((limit, { position }) => Math.min(limit, position), Number.POSITIVE_INFINITY);
   }
+}
+
+function isDamage(error: unknown): boolean {
+  return error instanceof QuipuError && (error.code === "STORE_CORRUPT" || error.code === "LOG_CORRUPT");
 }
 
 function stopping(): QuipuError {

@@ -88,7 +88,10 @@ export interface KeyValueStore {
  * from who it says (the transport authenticates); its bytes may still be damaged, so frames carry a checksum.
  */
 export interface Network {
-  /** This process is `member` from here on, and takes frames. The handler owns the bytes. Called once. */
+  /**
+   * This process is `member` from here on, and takes frames. The handler owns the bytes. Called again only by one that
+   * finds out that its log is damaged, and is another member from there on.
+   */
   listen(member: number, onFrame: (from: number, frame: Uint8Array) => void): void;
   /** Never throws and never waits: where a queue is full the frame is dropped. The network owns the bytes. */
   send(to: number, frame: Uint8Array): void;

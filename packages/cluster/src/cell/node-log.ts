@@ -86,27 +86,46 @@ async function open(options: CellLogOptions, closers: Closers): Promise<Omit<Cel
   closers.push(async () => metadata.close?.());
   const identity = new IdentityRegister(metadata);
   let damage = await identify(options, identity, metadataDamage);
-  let wal = await openWal(options, identity);
-  if (typeof wal === "string") {
-    damage = wal;
+  let member = await openMember(options, identity, metadata, closers);
+  if (typeof member === "string") {
+    damage = member;
     await becomeAnother(options, identity);
-    wal = await openWal(options, identity);
-    invariant(typeof wal !== "string", "a write-ahead log just made is damaged");
+    member = await openMember(options, identity, metadata, closers);
+    invariant(typeof member !== "string", "a log just made is damaged");
   }
-  const opened = wal;
+  return { identity, ...member, damage };
+}
+
+/** From write-ahead log to virtual log, as the present member; or a text that says how its log is damaged. */
+async function openMember(
+  options: CellLogOptions,
+  identity: IdentityRegister,
+  metadata: MetadataStore,
+  closers: Closers,
+): Promise<Pick<CellLog, "hub" | "engine" | "log"> | string> {
+  const isNew = identity.present.state === "new";
+  const opened = await openWal(options, identity);
+  if (typeof opened === "string") return opened;
+  const closersBefore = closers.length;
   closers.push(() => opened.wal.close());
-  const { member } = identity;
-  const hub = openPeerHub({ network: options.network, cell: options.cell, member });
+  const hub = openPeerHub({ network: options.network, cell: options.cell, member: identity.member });
   const engine = openEngine(options, identity, opened, hub);
   closers.push(() => engine.close());
-  const log = await openVirtualLog({
-    metadata,
-    key: chainKey(identity.present),
-    engines: { raft: asMember(engine, identity) },
-    initialEngine: "raft",
-  });
-  closers.push(() => log.close());
-  return { identity, hub, engine, log, damage };
+  try {
+    const log = await openVirtualLog({
+      metadata,
+      key: chainKey(identity.present),
+      engines: { raft: asMember(engine, identity) },
+      initialEngine: "raft",
+    });
+    closers.push(() => log.close());
+    return { hub, engine, log };
+  } catch (error) {
+    // Sound to the write-ahead log, but not what the engine or the chain has written: lost all the same.
+    if (isNew || !isDamage(error)) throw error;
+    while (closers.length > closersBefore) await closers.pop()?.();
+    return error.message;
+  }
 }
 
 /** A metadata file that does not decode is put out of the way: with it went the identity. */
