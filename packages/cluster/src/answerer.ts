@@ -10,7 +10,7 @@ import {
   type ReadOperation,
   type RunOutcome,
 } from "@quipu/counters";
-import { type Batch, placeRead, placeRide, type RunResult } from "./batch.ts";
+import { type Batch, placeFailure, placeRead, placeRide, type RunResult } from "./batch.ts";
 import type { Caller } from "./caller.ts";
 
 export class Answerer {
@@ -71,10 +71,16 @@ export class Answerer {
     });
   }
 
-  /** The record is not in the log, or nobody knows: every item fails, the callers' own replies excepted. */
-  failAll(batch: Batch, error: QuipuError): void {
+  /**
+   * The record is not in the log, or nobody knows: every item fails, the callers' own replies excepted. What changes
+   * nothing whatever became of the record is told so (P7): reads get `ofReads`, and what was refused before its reason.
+   */
+  failAll(batch: Batch, error: QuipuError, ofReads: QuipuError): void {
+    let failuresAnswered = 0;
     forEachItem(batch, (caller, tag, place) => {
       if (place === placeRide) caller.ride(tag);
+      else if (place === placeRead) caller.fail(tag, ofReads);
+      else if (place === placeFailure) caller.fail(tag, batch.failures[failuresAnswered++] as QuipuError);
       else caller.fail(tag, error);
     });
   }

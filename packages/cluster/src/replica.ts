@@ -363,8 +363,9 @@ export class Replica implements ReplicaDoor {
     }
   }
 
-  #refuse(batch: Batch, error: QuipuError): void {
-    this.#finish(batch, () => this.#answerer.failAll(batch, error));
+  /** `ofReads`: definite, as a read changes nothing. */
+  #refuse(batch: Batch, error: QuipuError, ofReads: QuipuError = error): void {
+    this.#finish(batch, () => this.#answerer.failAll(batch, error, ofReads));
   }
 
   // Deadlines
@@ -386,7 +387,8 @@ export class Replica implements ReplicaDoor {
     const text = `the log made no progress within ${this.#limits.requestDeadlineMs} ms`;
     for (const batch of [...this.#submitter.unresolved]) {
       if (batch.isEmpty || batch.openedMs > openedBeforeMs) continue;
-      this.#answerer.failAll(batch, new QuipuError("INDOUBT", `${text}; the change may have been made`));
+      const ofReads = new QuipuError("OVERLOADED", text);
+      this.#answerer.failAll(batch, new QuipuError("INDOUBT", `${text}; the change may have been made`), ofReads);
       this.#batches.giveUp(batch);
     }
     for (let next = this.#batches.next(); next !== undefined; next = this.#batches.next()) {
@@ -478,7 +480,7 @@ export class Replica implements ReplicaDoor {
     this.#cancelWatch?.();
     this.#subscription?.close();
     const indoubt = new QuipuError("INDOUBT", `${error.message}; the change may have been made`, { cause: error });
-    for (const batch of this.#submitter.close()) this.#refuse(batch, batch.number > 0 ? indoubt : error);
+    for (const batch of this.#submitter.close()) this.#refuse(batch, indoubt, error);
     // First taken, then answered: whoever submits again when refused must not keep this going.
     const waiting: Batch[] = [];
     while (this.#batches.next() !== undefined) waiting.push(this.#batches.take());
