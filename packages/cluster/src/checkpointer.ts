@@ -103,6 +103,7 @@ export class Checkpointer {
   #trimmedUpTo: Lsn;
   /** The last batch failed: the store takes no other before it was reopened. */
   #storeFailed = false;
+  #timesReopened = 0;
   #longestSliceMs = 0;
   #checkpoints = 0;
 
@@ -167,7 +168,9 @@ export class Checkpointer {
       const first = pages.next();
       first.catch(() => undefined); // Seen by whoever reads.
       const logStart = this.#storedLogStart;
-      return { position: this.#checkpointedUpTo, stateHash, logStart, pages: withFirst(first, pages) };
+      const timesReopened = this.#timesReopened;
+      const isReopened = (): boolean => this.#timesReopened !== timesReopened;
+      return { position: this.#checkpointedUpTo, stateHash, logStart, pages: withFirst(first, pages, isReopened) };
     });
   }
 
@@ -225,7 +228,10 @@ export class Checkpointer {
 
   /** `look` is called with the machine exactly as it is written, and its result returned. */
   async #writeChanges<Result>(look: () => Result): Promise<Result> {
-    if (this.#storeFailed) await this.#store.reopen?.();
+    if (this.#storeFailed) {
+      this.#timesReopened += 1;
+      await this.#store.reopen?.();
+    }
     this.#storeFailed = false;
     const batch = this.#mutation === "position-not-atomic-with-state" ? this.#tornBatch() : this.#store.batch();
     const frozen = this.#machine.freezeChanges();
@@ -303,13 +309,23 @@ function nothing(): void {
 
 type Page = readonly (readonly [Uint8Array, Uint8Array])[];
 
-function withFirst(first: Promise<IteratorResult<Page>>, rest: AsyncIterator<Page>): AsyncIterableIterator<Page> {
+/** A full disk may have the store opened anew while it is read: the reading is over then, and nothing is broken. */
+function withFirst(
+  first: Promise<IteratorResult<Page>>,
+  rest: AsyncIterator<Page>,
+  isReopened: () => boolean,
+): AsyncIterableIterator<Page> {
   let pending: Promise<IteratorResult<Page>> | undefined = first;
   return {
-    next: () => {
+    next: async () => {
       const page = pending ?? rest.next();
       pending = undefined;
-      return page;
+      try {
+        return await page;
+      } catch (cause) {
+        if (!isReopened()) throw cause;
+        throw new QuipuError("OVERLOADED", "the state store was opened anew under its reader", { cause });
+      }
     },
     return: async () => {
       await rest.return?.();

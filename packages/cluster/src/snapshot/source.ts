@@ -171,6 +171,8 @@ export class SnapshotSource {
       this.#kept.splice(victim, 1);
     }
     this.#kept.push(snapshot);
+    // Whoever asked for it may be gone, and nobody else come who would have it dropped.
+    this.#sweepLater();
     return true;
   }
 
