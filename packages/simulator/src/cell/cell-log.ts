@@ -17,6 +17,8 @@ export interface CellLogOptions {
   readonly deliveryDelayUsMax: number;
   /** How far the log is committed, whoever knows it. */
   readonly committedUpTo: () => number;
+  /** The state up to there is durable on this node. */
+  readonly checkpointed: (upTo: number) => void;
   /** Of this node's state store. */
   readonly unsyncedBatches: () => number;
   readonly guard: (action: () => void) => void;
@@ -102,11 +104,13 @@ export class CellLog implements VirtualLog {
 
   /** "The state up to here is durable on this node": nothing in the store may be waiting for its sync. */
   trim(upTo: Lsn): Promise<void> {
-    const { inner, life, guard, unsyncedBatches } = this.#options;
+    const { inner, life, guard, unsyncedBatches, checkpointed } = this.#options;
     if (life.alive) {
-      guard(() =>
-        check(unsyncedBatches() === 0, "trimmed-too-far", () => `trimmed to ${upTo}, the checkpoint is not durable`),
-      );
+      guard(() => {
+        const isDurable = unsyncedBatches() === 0;
+        check(isDurable, "trimmed-too-far", () => `trimmed to ${upTo}, the checkpoint is not durable`);
+        checkpointed(upTo);
+      });
     }
     return inner.trim(upTo);
   }

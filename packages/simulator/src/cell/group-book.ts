@@ -57,6 +57,9 @@ export class GroupBook {
     const from = book.observe(group, view, this.registry);
     if (view.committed > (before?.committed ?? 0)) this.#takeCommits(group, book, view, before);
     if (view.start.index > (before?.start.index ?? 0)) this.#checkStart(book, view);
+    if (before !== undefined && view.start.index > before.start.index && view.start.index <= before.delivered) {
+      this.#checkTrim(book, view);
+    }
     const { sealedAt } = this.registry;
     check(
       sealedAt === undefined || view.committed < sealedAt || view.sealedAt === sealedAt,
@@ -110,6 +113,18 @@ export class GroupBook {
     for (let index = this.registry.committedUpTo + 1; index < view.configurationIndex; index++) {
       const isChange = group.entry(index)?.kind === "configuration";
       check(!isChange, "configuration", () => `${book.name}: changes at ${index} and ${view.configurationIndex}`);
+    }
+  }
+
+  /** What is trimmed stands in durable checkpoints of a majority (DESIGN §4.2). */
+  #checkTrim(book: MemberBook, { start, configuration }: CoreView): void {
+    for (const voters of [configuration.voters, configuration.outgoing]) {
+      const holders = voters.filter((voter) => (this.#members.get(voter)?.checkpointedUpTo ?? 0) >= start.index);
+      check(
+        voters.length === 0 || holders.length > voters.length / 2,
+        "trimmed-too-far",
+        () => `${book.name} trims to ${start.index}, checkpointed by ${holders.join(", ")} of ${voters.join(", ")}`,
+      );
     }
   }
 

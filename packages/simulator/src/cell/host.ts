@@ -229,6 +229,7 @@ export class CellHost {
           committedUpTo: () =>
             Math.max(0, ...this.#around.groupsSeen().map((group) => this.#around.bookOf(group).registry.committedUpTo)),
           unsyncedBatches: () => this.#store.unsyncedBatches,
+          checkpointed: (upTo) => this.#checkpointed(upTo),
           guard,
         }),
       observeGroup: (group, raft) => {
@@ -248,6 +249,13 @@ export class CellHost {
       this.#around.note(`node ${this.node} is member ${view.member}`);
     }
     this.#around.stepped(this, group);
+  }
+
+  #checkpointed(upTo: number): void {
+    for (const group of this.#around.groupsSeen()) {
+      const book = this.#around.bookOf(group).member(this.member as never);
+      if (book !== undefined) book.checkpointedUpTo = Math.max(book.checkpointedUpTo, upTo);
+    }
   }
 
   #started(): void {

@@ -30,6 +30,8 @@ export class MemberBook {
   #configurations: number[] = [];
   #hardStateSeenAt = sinceEver;
   #last: CoreView | undefined;
+  /** Its state up to here stands in its own store, by its own word, which {@link CellLog} has checked. */
+  checkpointedUpTo = 0;
   /** The highest term that others have seen this member vote in. */
   #promisedTerm = 0;
 
