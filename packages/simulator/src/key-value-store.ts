@@ -43,6 +43,11 @@ export class SimulatedKeyValueStore implements KeyValueStore {
     return this.#unsynced.length;
   }
 
+  /** What a crash is sure to keep under `key`. */
+  durable(key: Uint8Array): Uint8Array | undefined {
+    return this.#durable.get(keyOf(key));
+  }
+
   /** Power off: this store answers nothing any more; the returned one is what the machine finds. */
   crash(keeps: KeyValueCrashKeeps = "random"): SimulatedKeyValueStore {
     this.#crashed = true;

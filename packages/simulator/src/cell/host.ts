@@ -19,6 +19,7 @@ import type { ObservedGroup } from "./member-book.ts";
 import type { CellMutationSet } from "./mutation-set.ts";
 import type { SimulatedNetwork } from "./network.ts";
 import type { MakeNode, NodeUnderTest } from "./node-under-test.ts";
+import { durablePosition } from "./stored-position.ts";
 import type { CellSwarm } from "./swarm.ts";
 
 /** What a host needs of the cell around it. */
@@ -75,6 +76,9 @@ export class CellHost {
   #damagedMember: number | undefined;
   /** Members of this node, the present one last. */
   readonly #members: number[] = [];
+  /** As last seen in this life. */
+  #logBegins = 0;
+  #sawLog = false;
   /** Stays off until the end. */
   isRetired = false;
 
@@ -189,6 +193,7 @@ export class CellHost {
     const life: ProcessLife = { alive: true };
     this.#life = life;
     this.#phase = "starting";
+    this.#sawLog = false;
     this.#crashAfterEvent = false;
     this.#checkpointing = false;
     this.#faults.failed = false;
@@ -244,6 +249,17 @@ export class CellHost {
 
   #observe(group: number, raft: ObservedGroup): void {
     const view = this.#around.bookOf(group).observe(raft, this.#time);
+    const begins = view.start.index;
+    if (begins > this.#logBegins && this.#sawLog) {
+      const stored = durablePosition(this.#store);
+      check(
+        stored >= begins,
+        "trimmed-too-far",
+        () => `node ${this.node}: the log begins after ${begins}, the state on disk ends at ${stored}`,
+      );
+    }
+    this.#logBegins = begins;
+    this.#sawLog = true;
     if (this.#members.at(-1) !== view.member) {
       this.#members.push(view.member);
       this.#around.note(`node ${this.node} is member ${view.member}`);
