@@ -45,3 +45,25 @@ test("what a sender has given up is not proposed behind what it sent since", asy
   await cell.forMs(20);
   expect(reading.all).toEqual(["b", "c"]);
 });
+
+test("what is not answered goes out again at a bounded pace, and no more is under way than the leader may have to keep", async () => {
+  const settings = { forwardRetryBytesMax: 64 * 1024, forwardEarlyBytesMax: 1024 * 1024 };
+  const cell = await TestCell.open({ seed: 3, settings });
+  await cell.untilLeader();
+  const { log, hub } = cell.node(cell.follower());
+  await cell.until(log.append([bytesOf("a")]));
+  let bytes = 0;
+  const send = hub.send.bind(hub);
+  hub.send = (to, message) => {
+    if (message.type !== "forward" || message.operation.kind === "seal") send(to, message);
+    else for (const record of message.operation.records) bytes += record.length;
+  };
+  const appends = Array.from({ length: 60 }, () => code(log.append([new Uint8Array(60_000)])));
+  expect(bytes).toBeLessThanOrEqual(1024 * 1024 + 60_000);
+  bytes = 0;
+  await cell.forMs(2000);
+  expect(bytes).toBeGreaterThan(20 * 60_000);
+  expect(bytes).toBeLessThanOrEqual(41 * 64 * 1024);
+  hub.send = send;
+  expect(new Set(await cell.until(Promise.all(appends), 5000))).toEqual(new Set(["ok"]));
+});

@@ -62,6 +62,8 @@ export class Forwarder {
   #nextSequence = 1;
   /** Without an answer, in the order of their numbers. */
   #window: Sent[] = [];
+  /** Of these. */
+  #windowBytes = 0;
   /** Takes nothing more. */
   #ended = false;
   #deposed = false;
@@ -91,13 +93,16 @@ export class Forwarder {
 
   get hasRoom(): boolean {
     const oldest = this.#window[0]?.sequence ?? this.#nextSequence;
+    const { forwardWindow, forwardEarlyBytesMax } = this.#host.settings;
+    if (this.#ended || this.#windowBytes >= forwardEarlyBytesMax) return false;
     // Not by count: the leader remembers the answers to the last numbers only.
-    return !this.#ended && this.#nextSequence - oldest < this.#host.settings.forwardWindow;
+    return this.#nextSequence - oldest < forwardWindow;
   }
 
   send(operation: Operation): void {
     const sent = { sequence: this.#nextSequence++, operation, sentTicks: this.#host.nowTicks };
     this.#window.push(sent);
+    this.#windowBytes += operation.bytes;
     this.#transmit(sent);
   }
 
@@ -116,12 +121,12 @@ export class Forwarder {
       return;
     }
     if (outcome.kind === "refused") {
-      this.#window.splice(at, 1);
+      this.#take(at, 1);
       this.#hooks.refused(operation, outcome.reason as "sealed" | "overloaded" | "refused");
       return;
     }
     if (outcome.term !== this.#term || !fits(operation, outcome)) return;
-    this.#window.splice(at, 1);
+    this.#take(at, 1);
     this.#hooks.placed(operation, outcome);
   }
 
@@ -133,15 +138,25 @@ export class Forwarder {
       this.end("the leader did not answer");
       return;
     }
+    let bytes = 0;
     for (const sent of this.#window) {
-      if (nowTicks - sent.sentTicks >= settings.forwardRetryTicks) this.#transmit(sent);
+      if (nowTicks - sent.sentTicks < settings.forwardRetryTicks) continue;
+      bytes += sent.operation.bytes;
+      if (bytes > settings.forwardRetryBytesMax && sent !== oldest) return;
+      this.#transmit(sent);
     }
   }
 
   /** The term is over, or the leader silent: what has no answer by now gets none. */
   end(why: string): void {
     this.#ended = true;
-    for (const { operation } of this.#window.splice(0)) this.#hooks.lost(operation, why);
+    for (const { operation } of this.#take(0)) this.#hooks.lost(operation, why);
+  }
+
+  #take(at: number, count: number = this.#window.length): readonly Sent[] {
+    const taken = this.#window.splice(at, count);
+    for (const { operation } of taken) this.#windowBytes -= operation.bytes;
+    return taken;
   }
 
   /** The leader waits for that one, and keeps what came before it. */
@@ -157,7 +172,7 @@ export class Forwarder {
   #return(at: number): void {
     this.#ended = true;
     this.#deposed = true;
-    this.#hooks.returned(this.#window.splice(at).map(({ operation }) => operation));
+    this.#hooks.returned(this.#take(at).map(({ operation }) => operation));
     this.end("the leader changed");
   }
 

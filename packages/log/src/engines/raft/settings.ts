@@ -18,7 +18,9 @@ export interface RaftEngineSettings {
   readonly forwardWindow: number;
   /** Forwards that nobody answered are sent again. */
   readonly forwardRetryTicks: number;
-  /** Of one stream: what came to the leader before the ones below it. */
+  /** Of what goes out again within one tick; one forward goes in any case. */
+  readonly forwardRetryBytesMax: number;
+  /** Of one stream: what may be without a reply, and so what may come to the leader before the ones below it. */
   readonly forwardEarlyBytesMax: number;
   /** Members whose streams a leader follows. */
   readonly forwardSendersMax: number;
@@ -81,6 +83,8 @@ export const raftEngineSettings: RaftEngineSettings = {
   forwardWindow: 64,
   // 0.2 s: far above a round trip, far below an election.
   forwardRetryTicks: 4,
+  // 5 MB/s: a link on which large forwards take longer than the retry must not be filled with repeats of them.
+  forwardRetryBytesMax: 256 * 1024,
   // Two appends of the largest size.
   forwardEarlyBytesMax: 8 * mebibyte,
   // Twice as many as a configuration holds.
