@@ -48,7 +48,7 @@ test("what a sender has given up is not proposed behind what it sent since", asy
 
 test("what is not answered goes out again at a bounded pace, and no more is under way than the leader may have to keep", async () => {
   const settings = { forwardRetryBytesMax: 64 * 1024, forwardEarlyBytesMax: 1024 * 1024 };
-  const cell = await TestCell.open({ seed: 3, settings });
+  const cell = await TestCell.open({ seed: 3, settings, core: { messageBytesMax: 64 * 1024 } });
   await cell.untilLeader();
   const { log, hub } = cell.node(cell.follower());
   await cell.until(log.append([bytesOf("a")]));
