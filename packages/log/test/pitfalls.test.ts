@@ -3,6 +3,7 @@
  * concern the files of a log and the engine on them). P3–P11 are in the consensus package, the rest in counters and cluster.
  */
 import type { MemberId } from "@quipu/consensus";
+import { type Lsn, lsn } from "@quipu/core";
 import type { DiskOperation, SimulatedDisk } from "@quipu/simulator";
 import { describe, expect, test } from "vitest";
 import { fileMetadataStore, type LogMutation, type WriteAheadLog } from "../src/mod.ts";
@@ -111,6 +112,64 @@ describe("P2 etcd 14685 (defragmentation), 17780 (compaction): upkeep that a cra
       }
     },
   );
+
+  test("the raft engine's own: a member loses its power at one I/O after another while it trims and rewrites", async () => {
+    const cell = await TestCell.open({ seed: 2, settings: { rewriteBytesMax: 20_000 } });
+    const acknowledged: string[] = [];
+    const victim = cell.founders[2] as MemberId;
+    let rounds = 0;
+    for (let operations = 0, isOver = false; !isOver; operations++) {
+      await cell.untilLeader();
+      const text = `round ${operations}`;
+      const { last } = await cell.until(cell.node(cell.founders[0] as MemberId).log.append([bytesOf(text)]));
+      acknowledged.push(text);
+      await cell.until(() => cell.group(victim).inspect().delivered >= last);
+      const { start, last: lastBefore } = cell.group(victim).inspect();
+      let left = operations;
+      let isPowered = true;
+      const { disk, wal } = cell.node(victim);
+      disk.fault = () => {
+        if (--left < 0 && isPowered) {
+          isPowered = false;
+          cell.crash(victim);
+        }
+        return undefined;
+      };
+      let isDone = false;
+      void upkeepOf(cell, victim, last, operations).then(() => (isDone = true));
+      await cell.until(() => isDone || !isPowered);
+      // What goes on behind an acknowledgement: the rewrite, files that are unlinked or made ready.
+      const endMs = cell.nowMs + 2_000;
+      await cell.until(() => cell.nowMs >= endMs || !isPowered);
+      isOver = isPowered;
+      if (isOver) expect(wal.pinningGroups()).not.toContain(1);
+      rounds++;
+      disk.fault = undefined;
+      if (isPowered) cell.crash(victim);
+      await cell.start(victim);
+      const view = cell.group(victim).inspect();
+      expect(view.start.index).toBeGreaterThanOrEqual(start.index);
+      expect(view.last).toBeGreaterThanOrEqual(lastBefore);
+      const reading = new Reading(cell.node(victim).log, view.start.index + 1);
+      await cell.until(() => reading.texts.has(last));
+      const kept = reading.all;
+      expect(acknowledged.slice(-kept.length)).toEqual(kept);
+    }
+    expect(rounds).toBeGreaterThan(50);
+    expect(cell.group(victim).inspect().start.index).toBeGreaterThan(50);
+    expect(cell.node(victim).disk.paths()).not.toContain(first);
+    for (const { fatal } of cell.nodes.values()) expect(fatal).toEqual([]);
+  });
+
+  /** All members trim; another group on the victim's disk is busy, so that the old segments would go. */
+  async function upkeepOf(cell: TestCell, victim: MemberId, last: Lsn, round: number): Promise<void> {
+    if (round % 6 === 0) for (const { log } of cell.nodes.values()) void log.trim(lsn(last - 2)).catch(() => undefined);
+    const { wal } = cell.node(victim);
+    for (let i = 0; i < 9; i++) {
+      const index = await append(wal, 9, [record(i, 150_000)]);
+      await trim(wal, 9, index);
+    }
+  }
 
   async function interrupted(
     crashAt: number,
