@@ -110,7 +110,7 @@ export class Replica implements ReplicaDoor {
       machine: options.machine,
       nowMs: () => this.#logClock.nowMs(),
       tick: () => this.#tick(),
-      ...(this.#isShared ? { turn: identity.node } : {}),
+      ...(this.#isShared ? { shared: { turn: identity.node, knowsTime: () => this.#logClock.knowsCell } } : {}),
     });
   }
 
@@ -140,7 +140,8 @@ export class Replica implements ReplicaDoor {
     this.#logClock = new LogClock(this.#clock, this.machine.logTimeMs);
     await new Promise<void>((resolve) => {
       this.#onIdle = resolve;
-      this.#submitter.submit(this.#batches.spare(), this.#logClock.nowMs());
+      // On a shared log it makes no claim about the time: our clock may be the one that is wrong.
+      this.#submitter.submit(this.#batches.spare(), this.#isShared ? this.machine.logTimeMs : this.#logClock.nowMs());
     });
     this.#throwIfStopped();
     this.#startFailed = undefined;
@@ -439,11 +440,13 @@ export class Replica implements ReplicaDoor {
     const verdict = this.machine.beginRecord(position, record);
     const own = this.#ownNumber(id);
     if (verdict === "apply") {
-      if (own === undefined) this.#applyUnanswered();
-      else {
+      if (own === undefined) {
+        this.#applyUnanswered();
+        if (this.#isStarted && id.number === 1) this.#ticker.tellNewcomer();
+      } else {
         const batch = this.#submitter.resolve(own);
-        if (batch.isGivenUp) this.#applyUnanswered();
-        this.#finish(batch, batch.isGivenUp ? nothing : (): void => this.#answerer.applyAndAnswer(batch));
+        // Its callers may have been answered long ago.
+        this.#finish(batch, () => (batch.isGivenUp ? this.#applyUnanswered() : this.#answerer.applyAndAnswer(batch)));
       }
     }
     if (this.machine.currentIncarnation(this.#identity.node) > this.#identity.incarnation) {
@@ -493,8 +496,4 @@ export class Replica implements ReplicaDoor {
 
 function tooLarge(bytesMax: number): QuipuError {
   return new QuipuError("VALUE_TOO_LARGE", `the command takes more than ${bytesMax} bytes in the log`);
-}
-
-function nothing(): void {
-  // Its callers were answered long ago.
 }

@@ -260,12 +260,24 @@ describe("log time with several clocks", () => {
     expect(logClock.nowMs()).toBe(ahead);
   });
 
-  test("stamps never decrease, whatever they go by", () => {
+  test("what a node took for the time before it heard of the cell is forgotten; from then on stamps never decrease", () => {
     const clock = new ManualClock();
     const logClock = new LogClock(clock, 0);
     const before = logClock.nowMs();
     logClock.observe(before - hourMs);
-    expect(logClock.nowMs()).toBe(before);
+    expect(logClock.nowMs()).toBe(before - hourMs);
+    logClock.observe(before + hourMs);
+    expect(logClock.nowMs()).toBe(before + hourMs);
+    logClock.observe(before);
+    expect(logClock.nowMs()).toBe(before + hourMs);
+  });
+
+  test("log time that has not gone on since the start says nothing about the present", () => {
+    const clock = new ManualClock();
+    const logClock = new LogClock(clock, clock.wallMs() - hourMs);
+    logClock.observe(clock.wallMs() - hourMs);
+    expect(logClock.knowsCell).toBe(false);
+    expect(logClock.nowMs()).toBe(clock.wallMs());
   });
 
   test("nodes take turns with ticks: one record serves all", async () => {

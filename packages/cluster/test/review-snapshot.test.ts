@@ -1,5 +1,5 @@
 /** Snapshots for peers that went away, and from a store that was opened anew. */
-import { type KeyValueStore, lsn, QuipuError, SeededRandom } from "@quipu/core";
+import { type KeyValueStore, QuipuError, SeededRandom } from "@quipu/core";
 import { CounterMachine } from "@quipu/counters";
 import { SimulatedKeyValueStore } from "@quipu/simulator";
 import { expect, test } from "vitest";
