@@ -73,11 +73,12 @@ export class ReadQueue {
   /** A read that waits until `position` is applied, for a while. */
   addAfter(caller: Caller, tag: number, position: Lsn, operation: ReadOperation): void {
     if (!this.#admit(caller, tag)) return;
+    const reads = [{ caller, tag, operation }];
+    if (position < this.#nextPosition) return this.#answer(reads);
     const deadlineMs = this.#clock.monotonicMs() + positionWaitMsMax;
     const lateText = `position ${position} was not reached within ${positionWaitMsMax} ms`;
-    this.#groups.push({ readUpTo: position + 1, reads: [{ caller, tag, operation }], deadlineMs, lateText });
-    this.advance(this.#nextPosition);
-    this.#watchDeadlines();
+    this.#groups.push({ readUpTo: position + 1, reads, deadlineMs, lateText });
+    this.#watch(deadlineMs);
   }
 
   /** Positions below `nextPosition` are applied: answers whatever waited for them. */
@@ -107,16 +108,15 @@ export class ReadQueue {
     this.#waiting = [];
   }
 
-  /** One timer, for the earliest deadline. */
-  #watchDeadlines(): void {
-    const earliestMs = this.#groups.reduce((earliest, group) => Math.min(earliest, group.deadlineMs), Infinity);
-    if (earliestMs >= this.#watchedUntilMs) return;
+  /** One timer, for the earliest deadline. What waits already is not looked at: there may be very much of it. */
+  #watch(deadlineMs: number): void {
+    if (deadlineMs >= this.#watchedUntilMs) return;
     this.#cancelDeadline?.();
-    this.#watchedUntilMs = earliestMs;
-    this.#cancelDeadline = this.#clock.setTimer(Math.max(1, earliestMs - this.#clock.monotonicMs()), () => {
+    this.#watchedUntilMs = deadlineMs;
+    this.#cancelDeadline = this.#clock.setTimer(Math.max(1, deadlineMs - this.#clock.monotonicMs()), () => {
       this.#watchedUntilMs = Infinity;
       this.#giveUpLate();
-      this.#watchDeadlines();
+      this.#watch(this.#groups.reduce((earliest, group) => Math.min(earliest, group.deadlineMs), Infinity));
     });
   }
 
@@ -161,7 +161,7 @@ export class ReadQueue {
     this.#waiting = [];
     this.#tailUnderWay = group;
     this.#groups.push(group);
-    this.#watchDeadlines();
+    this.#watch(group.deadlineMs);
     this.#tail().then(
       ({ tail }) => {
         if (group !== this.#tailUnderWay) return; // Too late: its reads were told so.

@@ -338,6 +338,8 @@ export class Shard {
   /** The log cannot give us what comes above our state. `source` undefined: the replica's own reader found out. */
   #lacks(source: MemberId | undefined, atLeast: number): void {
     if (this.#isStopped || this.#wanted !== undefined) return;
+    // What the store has is not known yet, nor has the log been told of it; whoever says so will say it again.
+    if (source !== undefined && this.#phase === "loading") return;
     const { appliedLsn } = this.#machine;
     // Said of an earlier state of things: the log goes on above ours.
     if (source !== undefined && appliedLsn >= atLeast && this.#replication?.startAt(appliedLsn) !== undefined) return;
