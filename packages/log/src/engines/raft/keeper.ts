@@ -30,10 +30,15 @@ export class MembershipKeeper {
     if (membersOf(configuration).length === 0 || this.#mayNotBeIn()) this.#askToJoin();
   }
 
-  /** Its admission is in its log, not known to be committed: another leader may have put something else there since. */
+  /**
+   * Its admission is in its log, not known to be committed: another leader may have put something else there since. Or it
+   * has the state of a group that still counts on the member that its node was before.
+   */
   #mayNotBeIn(): boolean {
     const { member, configuration, configurationIndex, committed } = this.#host.inspect();
-    return configurationIndex > committed && isLearner(configuration, member);
+    if (isLearner(configuration, member)) return configurationIndex > committed;
+    const members = membersOf(configuration);
+    return !members.includes(member) && members.some((other) => nodeOf(other) === nodeOf(member));
   }
 
   /** Inside of a job. */
