@@ -3,7 +3,7 @@
  * paused and stopped; and what befalls the disk between two lives.
  */
 import type { CounterMachine } from "@quipu/counters";
-import { DiskError, InvariantViolation, QuipuError, type Random, SeededRandom } from "@quipu/core";
+import { DiskError, InvariantViolation, QuipuError, type Random } from "@quipu/core";
 import { SimulatedClock, WallClock } from "../clock.ts";
 import { SimulatedDisk } from "../disk.ts";
 import { check, SimulationFailure } from "../failure.ts";
@@ -469,8 +469,4 @@ function rootOf(error: unknown): unknown {
 
 export function describe(error: unknown): string {
   return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-}
-
-export function seeded(random: Random): Random {
-  return new SeededRandom(random.uint32());
 }

@@ -28,6 +28,9 @@ export class MemberBook {
   #seenAt: number[] = [];
   /** Indexes of configuration entries in the log, ascending. */
   #configurations: number[] = [];
+  /** How far the log reached at most since it began after #begunAfter. */
+  #reached = 0;
+  #begunAfter = 0;
   #hardStateSeenAt = sinceEver;
   #last: CoreView | undefined;
   /** Its state up to here stands in its own store, by its own word, which {@link CellLog} has checked. */
@@ -95,6 +98,10 @@ export class MemberBook {
       this.#hardStateSeenAt = this.#isNewLife ? sinceEver : this.#time.now;
     }
     const from = this.#takeLog(group, view, registry);
+    // A restored log, and one that a snapshot has replaced, begin to count anew.
+    const isAnew = this.#isNewLife || view.start.index > (before?.delivered ?? 0);
+    this.#reached = isAnew ? view.last : Math.max(this.#reached, view.last);
+    if (isAnew) this.#begunAfter = view.start.index;
     this.#last = view;
     this.#isNewLife = false;
     this.#checkPersisted(view, before?.persisted ?? 0);
@@ -108,6 +115,11 @@ export class MemberBook {
       view.term >= this.#promisedTerm,
       "durable-lost",
       () => `${this.name} starts in term ${view.term}, it had voted in ${this.#promisedTerm}`,
+    );
+    check(
+      view.start.index < this.#begunAfter || view.last <= this.#reached,
+      "log-order",
+      () => `${this.name} starts with a log up to ${view.last}, it reached only ${this.#reached}`,
     );
     const upTo = Math.min(before.persisted, this.#first + this.#terms.length - 1);
     for (let index = Math.max(view.start.index + 1, this.#first); index <= upTo; index++) {

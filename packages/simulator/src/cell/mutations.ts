@@ -140,7 +140,10 @@ const cell: Readonly<Record<CellMutation, Favours>> = {
   "incarnation-not-raised": kills,
 };
 
-const log: Readonly<Record<LogMutation, Favours>> = {
+/** Not seen on cells yet: it takes a log that a snapshot replaces while it reaches further (docs/testing.md). */
+type Unseen = "restart-keeps-old-records";
+
+const log: Readonly<Record<Exclude<LogMutation, Unseen>, Favours>> = {
   "acknowledge-before-sync": powerCuts,
   "torn-tail-rule-in-mid-file": damage,
   "fsync-error-retried": { ...kills, syncErrors: 100 },
@@ -148,7 +151,6 @@ const log: Readonly<Record<LogMutation, Favours>> = {
   "truncation-forgotten-at-recovery": elections,
   "overwritten-record-read": elections,
   "write-split-in-two-frames": powerCuts,
-  "restart-keeps-old-records": snapshots,
 };
 
 const replica: Readonly<Record<Exclude<ReplicaMutation, CellMutation>, Favours>> = {
