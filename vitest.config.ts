@@ -9,5 +9,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: "forks",
+    // The default leaves one core to others: on two cores everything would run one after another.
+    maxWorkers: "100%",
   },
 });
