@@ -11,6 +11,7 @@ export { defaultReplicaLimits, type ReplicaLimits } from "./limits.ts";
 export { LogClock } from "./log-clock.ts";
 export type { CellMutation, CheckpointerMutation, ReplicaMutation, ShardMutation } from "./mutation.ts";
 export { Replica, type ReplicaOptions } from "./replica.ts";
+export { ShardDoor } from "./shard-door.ts";
 export { Shard, type ShardOptions, type ShardPhase, type ShardStatus } from "./shard.ts";
 export { isSameSnapshot, SnapshotBuilder, SnapshotBytes, SnapshotReader } from "./snapshot/format.ts";
 export { type FetchedSnapshot, SnapshotFetcher } from "./snapshot/fetcher.ts";

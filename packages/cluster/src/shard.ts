@@ -148,6 +148,15 @@ export class Shard {
     };
   }
 
+  /** Of the present life; undefined before it and between two. */
+  get replica(): Replica | undefined {
+    return this.#replica;
+  }
+
+  get checkpointer(): Checkpointer | undefined {
+    return this.#checkpointer;
+  }
+
   /** Resolves when the shard serves for the first time; rejects where it is stopped before, or cannot. */
   start(): Promise<void> {
     this.#replication?.onSnapshotNeeded((source, atLeast) => this.#lacks(source as MemberId, atLeast));

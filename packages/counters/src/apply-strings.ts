@@ -1,6 +1,7 @@
 /** Writing and deleting whole values: SET and its kin, MSET, GETDEL, DEL, FLUSH. */
 import type { ErrorCode } from "@quipu/core";
 import { slotCount } from "@quipu/routing";
+import { systemDatabase } from "./codec-fields.ts";
 import { refusalOfStep } from "./bounds.ts";
 import { maximumEnd, minimumEnd } from "./counter-store.ts";
 import { changeExpiry, resolveExpiry } from "./apply-expiry.ts";
@@ -106,7 +107,8 @@ export function applyFlush(state: State, operation: Variant<"flush">): OutcomeVa
   const { counters } = state;
   for (let id = 0; id < counters.idLimit; id++) {
     if (!counters.isPresent(id)) continue;
-    if (operation.database !== null && counters.database(id) !== operation.database) continue;
+    const database = counters.database(id);
+    if (operation.database === null ? database === systemDatabase : database !== operation.database) continue;
     counters.remove(id, state.lsn, state.index);
   }
   for (let slot = 0; slot < slotCount; slot++) counters.removals.set(slot, state.lsn, state.index);

@@ -10,8 +10,10 @@ import {
 } from "@quipu/core";
 import type { Database, ExpireConditions, ExpiryChange, Operation, Position } from "./operations.ts";
 
-/** Redis' default number of databases. */
-export const databaseCount = 16;
+/** Redis' default number of databases, and behind them the one that the cell keeps its own entries in. */
+export const databaseCount = 17;
+/** What a cell knows of itself (its nodes): no client can SELECT it, FLUSHALL leaves it alone. */
+export const systemDatabase = 16;
 /** Keys of one command, operations of one transaction, …: Redis' own limit on the words of a command. */
 export const itemsMax: number = 1024 * 1024;
 

@@ -26,6 +26,7 @@ import {
   type StoreEntry,
 } from "./checkpoint.ts";
 import { readCommand } from "./codec.ts";
+import { systemDatabase } from "./codec-fields.ts";
 import { defaultLimits, type MachineLimits } from "./limits.ts";
 import type { CounterMutation } from "./mutation.ts";
 import { Lookahead } from "./lookahead.ts";
@@ -106,7 +107,7 @@ export class CounterMachine {
   get statistics(): MachineStatistics {
     const { counters, sessions, idempotency, writers, expiredKeys } = this.#state;
     return {
-      keys: counters.size,
+      keys: counters.size - counters.databaseSize(systemDatabase),
       keysWithExpiry: counters.expiry.size,
       expiredKeys,
       sessions: sessions.size,

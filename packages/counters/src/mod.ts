@@ -2,7 +2,7 @@
 export type { ChangeSink } from "./change-tracker.ts";
 export type { FrozenChanges, StoreEntry } from "./checkpoint.ts";
 export { readCommand, readOperation, readOutcome, writeCommand, writeOperation, writeOutcome } from "./codec.ts";
-export { databaseCount, itemsMax } from "./codec-fields.ts";
+export { databaseCount, itemsMax, systemDatabase } from "./codec-fields.ts";
 export { compareDecimals, type Decimal, type DecimalFailure, formatDecimal, parseDecimal } from "./decimal.ts";
 export { globMatches } from "./glob.ts";
 export { defaultLimits, type MachineLimits } from "./limits.ts";

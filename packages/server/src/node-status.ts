@@ -5,12 +5,57 @@ export interface ListenAddress {
   readonly port: number;
 }
 
+export interface NodeEndpoints {
+  readonly resp: ListenAddress;
+  readonly http: ListenAddress;
+}
+
 export interface ChainLink {
   /** First position of this segment of the log. */
   readonly base: string;
   readonly engine: string;
   /** First position that is no longer in it; null while it is the open one. */
   readonly end: string | null;
+}
+
+/** One node of the cell, as the answering node knows it. */
+export interface CellNodeStatus {
+  readonly name: string;
+  /** Its number in the cell; null while it has none. */
+  readonly node: number | null;
+  /** Of its present disk; null: it has not joined. */
+  readonly member: number | null;
+  readonly address: string;
+  /** In the configuration in force: `learner` gets the log but has no vote, `none` is in no configuration. */
+  readonly standing: "voter" | "learner" | "none";
+  readonly isLeader: boolean;
+  /** False: nothing was heard of it for some seconds. Of the answering node itself: true. */
+  readonly isReachable: boolean;
+  readonly isReady: boolean;
+  /** What its shard does: loading, replaying, serving, fetching, stopped; null: not known. */
+  readonly phase: string | null;
+  readonly version: string | null;
+  readonly appliedPosition: string | null;
+  /** Log positions between it and the furthest commit that the answering node knows of. */
+  readonly lag: number | null;
+  readonly roundTripMs: number | null;
+  readonly resp: ListenAddress | null;
+  readonly http: ListenAddress | null;
+  /** Why it cannot be reached, or was refused. */
+  readonly problem: string | null;
+}
+
+export interface CellStatus {
+  /** Hexadecimal; null while the cell is being formed. */
+  readonly id: string | null;
+  readonly name: string;
+  /** What this node waits for before it can serve; null: for nothing. */
+  readonly waitingFor: string | null;
+  readonly role: string;
+  readonly term: number;
+  readonly leader: string | null;
+  readonly committedPosition: string;
+  readonly nodes: readonly CellNodeStatus[];
 }
 
 export interface NodeStatus {
@@ -22,10 +67,12 @@ export interface NodeStatus {
   readonly ready: boolean;
   /** True while a limit is reached and changes are refused. */
   readonly overloaded: boolean;
-  readonly endpoints: { readonly resp: ListenAddress; readonly http: ListenAddress };
+  readonly endpoints: NodeEndpoints;
   readonly engine: string;
   readonly chain: readonly ChainLink[];
   readonly shards: readonly ShardStatus[];
+  /** null: a single process. */
+  readonly cell: CellStatus | null;
   readonly limits: Readonly<Record<string, number>>;
 }
 

@@ -1,28 +1,21 @@
-/**
- * A node: disk, log, state and doors wired together (DESIGN §3). Opened from the bottom up, closed from the top down.
- *
- * disk → write-ahead log → local loglet → virtual log ─┐
- *                         state store → machine ───────┴→ replica → RESP and HTTP doors
- */
-import { Checkpointer, defaultReplicaLimits, loadMachine, Replica, type WriterIdentity } from "@quipu/cluster";
+/** A node: a core and its doors, wired together (DESIGN §3). Opened from the bottom up, closed from the top down. */
+import { defaultReplicaLimits } from "@quipu/cluster";
 import { DiskError, QuipuError } from "@quipu/core";
-import { CounterMachine, defaultLimits } from "@quipu/counters";
-import type { VirtualLog } from "@quipu/log";
+import { defaultLimits } from "@quipu/counters";
 import { Authenticator } from "./authenticator.ts";
+import { openCellCore } from "./cell/cell-core.ts";
 import { Closers } from "./closers.ts";
 import type { Configuration } from "./config/settings.ts";
-import { type DataDirectory, holdDataDirectory, metadataDirectory, walDirectory } from "./data-directory.ts";
 import { startHttpDoor } from "./http/http-door.ts";
 import { listenFailure } from "./listen-failure.ts";
 import type { Log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
-import { raiseIncarnation } from "./node-identity.ts";
-import { openNodeLog } from "./node-log.ts";
-import type { ListenAddress, NodeStatus, ShardStatus } from "./node-status.ts";
+import type { NodeCore } from "./node-core.ts";
+import type { NodeEndpoints, NodeStatus } from "./node-status.ts";
 import { CryptoRandom } from "./ports/crypto-random.ts";
-import { NodeClock } from "./ports/node-clock.ts";
-import { NodeDisk } from "./ports/node-disk.ts";
+import { type NodePorts, nodePorts } from "./ports/node-ports.ts";
 import { startRespDoor } from "./resp/door.ts";
+import { openSingleCore } from "./single-core.ts";
 import { version } from "./version.ts";
 
 export interface NodeOptions {
@@ -33,11 +26,10 @@ export interface NodeOptions {
    * closing the node, and starts it again.
    */
   readonly onFatal: (error: unknown) => void;
-}
-
-export interface NodeEndpoints {
-  readonly resp: ListenAddress;
-  readonly http: ListenAddress;
+  /** Production's, unless a test of faults brings its own. */
+  readonly ports?: NodePorts;
+  /** Gives the start up, which in a cell may wait for other nodes for ever. */
+  readonly signal?: AbortSignal;
 }
 
 export interface QuipuNode {
@@ -48,7 +40,7 @@ export interface QuipuNode {
   close(): Promise<void>;
 }
 
-/** Rejects with a QuipuError that says what is in the way; nothing stays open then. */
+/** Resolves when the node serves. Rejects with a QuipuError that says what is in the way; nothing stays open then. */
 export async function openNode(options: NodeOptions): Promise<QuipuNode> {
   const closers = new Closers();
   try {
@@ -67,38 +59,37 @@ function startFailure(error: unknown): unknown {
   return new QuipuError("DATA_DIRECTORY_UNUSABLE", error.message, { cause: error });
 }
 
-/** The parts below the doors. */
-interface Core {
-  readonly data: DataDirectory;
-  readonly log: VirtualLog;
-  readonly identity: WriterIdentity;
-  readonly machine: CounterMachine;
-  readonly replica: Replica;
-  readonly checkpointer: Checkpointer;
-}
-
 async function open(options: NodeOptions, closers: Closers): Promise<QuipuNode> {
-  const { configuration, log } = options;
+  const { configuration, log, onFatal } = options;
   const startedMs = performance.now();
   const metrics = new Metrics();
-  const core = await openCore(options, metrics, closers);
-  log.info(
-    { position: core.machine.appliedLsn, keys: core.machine.statistics.keys, ms: since(startedMs) },
-    "the state is loaded and the log is replayed",
-  );
+  const ports = options.ports ?? nodePorts((durationMs) => metrics.observeSync(durationMs));
+  const { bind, respPort, httpPort, cell } = configuration;
+  const coreOptions = { configuration, log, ports, onFatal, closers };
+  const core = cell === undefined ? await openSingleCore(coreOptions) : await openCellCore({ ...coreOptions, cell });
   let isReady = false;
   // Filled in when the doors know their ports.
-  let endpoints: NodeEndpoints = { resp: { host: "", port: 0 }, http: { host: "", port: 0 } };
-  const status = (): NodeStatus => nodeStatus(core, endpoints, isReady, startedMs);
+  let endpoints: NodeEndpoints = { resp: { host: bind, port: respPort }, http: { host: bind, port: httpPort } };
+  const status = (): NodeStatus => nodeStatus(core, endpoints, isReady && core.isServing, startedMs);
   metrics.watch(status);
-  const shared = { replica: core.replica, authenticator: new Authenticator(configuration.tokens), log };
-  const { bind, respPort, httpPort } = configuration;
+  const shared = { replica: core.door, authenticator: new Authenticator(configuration.tokens), log };
   const doors: { close(): Promise<void> }[] = [];
   // Together, so that both stop listening at once and neither waits for the other's slow callers.
   closers.add("the doors", async () => void (await Promise.all(doors.map((door) => door.close()))));
+  // First HTTP: it tells what a node of a cell is waiting for.
+  const operate = core.operate.bind(core);
+  const http = await startHttpDoor({ ...shared, status, metrics, operate }, bind, httpPort);
+  doors.push(http);
+  endpoints = { ...endpoints, http: { host: bind, port: http.port } };
+  core.announce(endpoints, false);
+  await servingOrAborted(core, options.signal);
+  log.info(
+    { position: core.door.machine.appliedLsn, keys: core.door.machine.statistics.keys, ms: since(startedMs) },
+    "the state is loaded and the log is replayed",
+  );
   const resp = await startRespDoor({
     ...shared,
-    clock: new NodeClock(),
+    clock: ports.clock,
     random: new CryptoRandom(),
     bind,
     port: respPort,
@@ -108,119 +99,40 @@ async function open(options: NodeOptions, closers: Closers): Promise<QuipuNode> 
   });
   doors.push(resp);
   metrics.watchResp(resp);
-  const http = await startHttpDoor({ ...shared, status, metrics }, bind, httpPort);
-  doors.push(http);
-  endpoints = {
-    resp: { host: bind, port: resp.port },
-    http: { host: bind, port: http.port },
-  };
+  endpoints = { ...endpoints, resp: { host: bind, port: resp.port } };
   isReady = true;
+  core.announce(endpoints, true);
   return {
-    dataDirectory: core.data.path,
+    dataDirectory: core.dataDirectory,
     endpoints,
     status,
     close: async () => {
       isReady = false;
+      core.announce(endpoints, false);
       await closers.closeAll();
       log.info({}, "stopped; everything acknowledged is on disk");
     },
   };
 }
 
-async function openCore(options: NodeOptions, metrics: Metrics, closers: Closers): Promise<Core> {
-  const { configuration, onFatal } = options;
-  const clock = new NodeClock();
-  // First: LevelDB's lock keeps a second process away from everything else in the directory.
-  const data = await holdDataDirectory(configuration.dataDirectory);
-  closers.add("the data directory", () => data.release());
-  const disk = new NodeDisk(data.path, { onSync: (durationMs) => metrics.observeSync(durationMs) });
-  const { log, metadata } = await openNodeLog({ disk, clock, onFatal, closers });
-  // So that nobody can choose keys that collide.
-  const seed = new CryptoRandom().uint32();
-  const machine = new CounterMachine({ seed });
-  await loadMachine(data.store, machine);
-  await requireLogReaches(log, machine);
-  const identity = await raiseIncarnation(metadata);
-  const replica = new Replica({ log, machine, clock, identity, seed, onFatal });
-  closers.add("the replica", () => replica.close());
-  await replica.start();
-  const checkpointer = new Checkpointer({
-    store: data.store,
-    machine,
-    log,
-    clock,
-    onFatal,
-    onGivenUp: (error) => options.log.warn({ error: error.message }, "no room for a checkpoint; it is tried again"),
-    settings: { intervalMs: configuration.checkpointSeconds * 1000 },
+async function servingOrAborted(core: NodeCore, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return core.serving;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    const give = (): void => reject(new QuipuError("SHUTTING_DOWN", "the start was given up"));
+    if (signal.aborted) give();
+    else signal.addEventListener("abort", give, { once: true });
   });
-  checkpointer.start();
-  closers.add("the checkpointer", () => finishCheckpoints(checkpointer, options.log));
-  closers.add("what is under way", () => replica.drain());
-  return { data, log, identity, machine, replica, checkpointer };
+  await Promise.race([core.serving, aborted]);
 }
 
-/** The log is cut only below a checkpoint, so it always ends above one: else part of the directory is missing. */
-async function requireLogReaches(log: VirtualLog, machine: CounterMachine): Promise<void> {
-  const { tail } = await log.tail();
-  if (tail > machine.appliedLsn) return;
-  throw new QuipuError(
-    "LOG_CORRUPT",
-    `the state store stands at position ${machine.appliedLsn}, but the log ends before position ${tail}: ` +
-      `was ${walDirectory}/ or ${metadataDirectory}/ removed or replaced? Restore the data directory as a whole.`,
-  );
-}
-
-/** A last checkpoint makes the next start short. Should it fail, nothing is lost: the log still holds it all. */
-async function finishCheckpoints(checkpointer: Checkpointer, log: Log): Promise<void> {
-  await checkpointer.stop();
-  try {
-    await checkpointer.checkpoint();
-  } catch (error) {
-    log.warn({ error: String(error) }, "no last checkpoint; the next start replays the log instead");
-  }
-}
-
-function nodeStatus(core: Core, endpoints: NodeEndpoints, isReady: boolean, startedMs: number): NodeStatus {
-  const { segments } = core.log.chain();
+function nodeStatus(core: NodeCore, endpoints: NodeEndpoints, isReady: boolean, startedMs: number): NodeStatus {
   return {
     version,
-    node: core.identity.node,
-    incarnation: core.identity.incarnation,
     uptimeSeconds: since(startedMs) / 1000,
     ready: isReady,
-    overloaded: core.replica.overloaded,
     endpoints,
-    engine: segments.at(-1)?.engine ?? "none",
-    chain: segments.map(({ base, engine, end }) => ({
-      base: String(base),
-      engine,
-      end: end === undefined ? null : String(end),
-    })),
-    shards: [shardStatus(core)],
+    ...core.status(),
     limits: { ...defaultLimits, ...defaultReplicaLimits },
-  };
-}
-
-function shardStatus({ log, machine, replica, checkpointer }: Core): ShardStatus {
-  const { keys, keysWithExpiry, sessions, idempotencyEntries, expiredKeys } = machine.statistics;
-  return {
-    shard: 0,
-    appliedPosition: String(machine.appliedLsn),
-    tailPosition: String(log.tailNow()?.tail ?? replica.nextPosition),
-    checkpointedPosition: String(checkpointer.statistics.checkpointedUpTo),
-    logTimeMs: String(machine.logTimeMs),
-    keys,
-    keysWithExpiry,
-    sessions,
-    idempotencyEntries,
-    expiredKeys,
-    stateHash: machine.hasHashBacklog ? null : machine.stateHash(),
-    dirtyEntries: machine.dirtyCount,
-    queuedCommands: replica.statistics.queuedItems,
-    queuedBytes: replica.statistics.queuedBytes,
-    recordsApplied: replica.statistics.recordsApplied,
-    checkpoints: checkpointer.statistics.checkpoints,
-    longestCheckpointSliceMs: checkpointer.statistics.longestSliceMs,
   };
 }
 

@@ -5,7 +5,7 @@ import { connect as connectSocket, type Socket } from "node:net";
 import path from "node:path";
 import { connect } from "@quipu/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ChildServer } from "../src/testing/child-server.ts";
+import { ChildServer } from "../src/local-cell/child-server.ts";
 import { runCli } from "./run-cli.ts";
 import { temporaryDirectory } from "./temporary.ts";
 

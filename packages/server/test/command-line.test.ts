@@ -1,7 +1,7 @@
 /** Usage of the command line, in this process: help, hints, exit codes. */
 import { describe, expect, test, vi } from "vitest";
 import { runCommandLine } from "../src/cli/command-line.ts";
-import { freePort } from "../src/testing/child-server.ts";
+import { freePort } from "../src/local-cell/child-server.ts";
 
 async function run(words: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
   let stdout = "";

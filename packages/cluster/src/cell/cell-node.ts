@@ -124,6 +124,11 @@ export class CellNode {
     return this.#opened.identity.member;
   }
 
+  /** Undefined until the log is open. */
+  get openShard(): Shard | undefined {
+    return this.#shard;
+  }
+
   /** From the moment at which the log is open; the next two as well. */
   get shard(): Shard {
     invariant(this.#shard !== undefined, "the node has not opened its log yet");
@@ -136,6 +141,10 @@ export class CellNode {
 
   get machine(): CounterMachine {
     return this.shard.machine;
+  }
+
+  get log(): VirtualLog {
+    return this.#opened.log;
   }
 
   get isServing(): boolean {

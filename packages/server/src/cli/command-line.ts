@@ -2,6 +2,8 @@
 import { Command, CommanderError } from "commander";
 import { version } from "../version.ts";
 import { benchCommand } from "./bench.ts";
+import { cellCommand } from "./cell.ts";
+import { devCommand } from "./dev.ts";
 import { describeError, exitCodeOf, exitUsage } from "./exit.ts";
 import { replayCommand } from "./replay.ts";
 import { startCommand } from "./start.ts";
@@ -19,13 +21,15 @@ Exit codes: 0 all is well, 1 it failed, 2 wrong usage or configuration.
 
 Examples:
   quipu start --data ./data
+  quipu dev --nodes 3
   redis-cli -p 7379 INCR visits
   quipu replay access.log --field path`,
     );
-  for (const command of [startCommand(), statusCommand(), replayCommand(), benchCommand()]) {
-    program.addCommand(command.helpOption("--help", "show this help"));
-  }
-  for (const command of [program, ...program.commands]) {
+  const commands = [startCommand(), devCommand(), statusCommand(), cellCommand(), replayCommand(), benchCommand()];
+  for (const command of commands) program.addCommand(command);
+  const all = [program, ...commands, ...commands.flatMap((command) => command.commands)];
+  for (const command of all.slice(1)) command.helpOption("--help", "show this help");
+  for (const command of all) {
     command.configureOutput({ writeOut: terminal.stdout, writeErr: terminal.stderr });
     command.exitOverride().showHelpAfterError(`(${commandLine(command)} --help shows what there is)`);
   }
@@ -33,7 +37,7 @@ Examples:
 }
 
 function commandLine(command: Command): string {
-  return command.parent === null ? command.name() : `${command.parent.name()} ${command.name()}`;
+  return command.parent === null ? command.name() : `${commandLine(command.parent)} ${command.name()}`;
 }
 
 /** Where help and errors go. */

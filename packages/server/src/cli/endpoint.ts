@@ -1,12 +1,13 @@
 /** Where client commands find the server: an HTTP address that tells the RESP port, or a quipu:// address itself. */
 import { type ErrorCode, errorCatalogue, QuipuError } from "@quipu/core";
 import { connect, type Client } from "@quipu/client";
+import type { CellAnswer, CellRequest } from "../cell/cell-requests.ts";
 import type { NodeStatus } from "../node-status.ts";
 
 export const defaultEndpoint = "http://127.0.0.1:7380";
 
-/** A server that is there answers in milliseconds. */
-const requestTimeoutMs = 10_000;
+/** A server that is there answers in milliseconds; a change of members may take ten seconds. */
+const requestTimeoutMs = 20_000;
 
 export interface ClientEnvironment {
   readonly QUIPU_TOKEN?: string | undefined;
@@ -14,10 +15,28 @@ export interface ClientEnvironment {
 
 /** GET /v1/cluster. */
 export async function fetchStatus(endpoint: string, environment: ClientEnvironment): Promise<NodeStatus> {
+  return (await fetchDocument(endpoint, "/v1/cluster", environment)) as NodeStatus;
+}
+
+/** POST /v1/cluster/requests: any node takes it. */
+export async function askCell(
+  endpoint: string,
+  request: CellRequest,
+  environment: ClientEnvironment,
+): Promise<CellAnswer> {
+  return (await fetchDocument(endpoint, "/v1/cluster/requests", environment, request)) as CellAnswer;
+}
+
+async function fetchDocument(
+  endpoint: string,
+  path: string,
+  environment: ClientEnvironment,
+  body?: unknown,
+): Promise<unknown> {
   const token = environment.QUIPU_TOKEN;
   let url: URL;
   try {
-    url = new URL("/v1/cluster", endpoint);
+    url = new URL(path, endpoint);
   } catch (cause) {
     throw new QuipuError("INVALID_CONFIGURATION", `--endpoint ${endpoint} is no address, as in ${defaultEndpoint}`, {
       cause,
@@ -29,8 +48,12 @@ export async function fetchStatus(endpoint: string, environment: ClientEnvironme
   let response: Response;
   try {
     response = await fetch(url, {
-      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+      headers: {
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+      },
       signal: AbortSignal.timeout(requestTimeoutMs),
+      ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body) }),
     });
   } catch (cause) {
     throw new QuipuError(
@@ -41,7 +64,7 @@ export async function fetchStatus(endpoint: string, environment: ClientEnvironme
   }
   const document: unknown = await response.json().catch(() => undefined);
   if (!response.ok) throw refusal(response.status, document);
-  return document as NodeStatus;
+  return document;
 }
 
 function refusal(status: number, document: unknown): QuipuError {

@@ -9,9 +9,16 @@ import { describeError, exitFailure } from "./exit.ts";
 export async function runStart(flags: Readonly<Record<string, unknown>>): Promise<void> {
   const configuration = loadConfiguration({ flags, environment: process.env });
   const log = createLog(configuration.logLevel);
-  const opening = openNode({ configuration, log, onFatal: (error) => endAtOnce(log, error) });
-  stopOnSignals(opening, log);
-  const node = await opening;
+  const abortion = new AbortController();
+  const { signal } = abortion;
+  const opening = openNode({ configuration, log, onFatal: (error) => endAtOnce(log, error), signal });
+  stopOnSignals(opening, log, abortion);
+  const node = await opening.catch((error: unknown) => {
+    // Stopped while it waited for its cell: that is what was asked for, and whoever asked ends the process.
+    if (signal.aborted) return undefined;
+    throw error;
+  });
+  if (node === undefined) return;
   const { resp, http } = node.endpoints;
   process.stdout.write(
     `quipu ${version} is ready: RESP ${resp.host}:${resp.port}, HTTP ${http.host}:${http.port}, ` +
@@ -26,14 +33,18 @@ function endAtOnce(log: Log, error: unknown): void {
   process.exit(exitFailure);
 }
 
-function stopOnSignals(opening: Promise<QuipuNode>, log: Log): void {
+function stopOnSignals(opening: Promise<QuipuNode>, log: Log, abortion: AbortController): void {
   let isStopping = false;
   const stop = (signal: "SIGINT" | "SIGTERM"): void => {
     if (isStopping) process.exit(128 + constants.signals[signal]);
     isStopping = true;
     log.info({ signal }, "stopping");
+    abortion.abort();
     opening
-      .then((node) => node.close())
+      .then(
+        (node) => node.close(),
+        () => undefined,
+      )
       .then(
         () => process.exit(0),
         (error: unknown) => endAtOnce(log, error),
@@ -41,4 +52,6 @@ function stopOnSignals(opening: Promise<QuipuNode>, log: Log): void {
   };
   process.on("SIGINT", () => stop("SIGINT"));
   process.on("SIGTERM", () => stop("SIGTERM"));
+  // A child of `quipu dev` whose parent was killed. Other processes have no such channel.
+  process.once("disconnect", () => stop("SIGTERM"));
 }

@@ -1,9 +1,9 @@
 /** `quipu status`: what a server says about itself. */
 import { Command } from "commander";
-import type { NodeStatus } from "../node-status.ts";
+import type { CellStatus, NodeStatus } from "../node-status.ts";
 import { fetchStatus } from "./endpoint.ts";
 import { endpointOption, outputOption, type OutputForm, printResult } from "./output.ts";
-import { formatCount, formatPairs } from "./terminal/table.ts";
+import { formatCount, formatPairs, formatTable } from "./terminal/table.ts";
 
 export function statusCommand(): Command {
   return new Command("status")
@@ -51,7 +51,54 @@ function describe(status: NodeStatus): string {
       ["state hash", shard.stateHash ?? "being computed"],
     );
   }
-  return formatPairs(pairs);
+  const { cell } = status;
+  if (cell === null) return formatPairs(pairs);
+  return `${describeCell(cell)}\n\n${formatPairs(pairs)}`;
+}
+
+/** Who is in the cell and how each of them is: what an operator looks at first. */
+export function describeCell(cell: CellStatus): string {
+  const head = formatPairs([
+    ["cell", `${cell.id ?? "not formed yet"}, seen from ${cell.name}`],
+    ["leader", cell.leader === null ? "none" : `${cell.leader}, term ${cell.term}`],
+    ["committed", cell.committedPosition],
+    ...(cell.waitingFor === null ? [] : [["waiting for", cell.waitingFor] as const]),
+  ]);
+  const columns = [
+    { title: "node" },
+    { title: "role" },
+    { title: "state" },
+    { title: "applied", align: "right" },
+    { title: "lag", align: "right" },
+    { title: "round trip", align: "right" },
+    { title: "peers" },
+    { title: "RESP" },
+    { title: "HTTP" },
+    { title: "version" },
+  ] as const;
+  const place = (address: { readonly host: string; readonly port: number } | null): string =>
+    address === null ? "-" : `${address.host}:${address.port}`;
+  const rows = cell.nodes.map((node) => [
+    node.name,
+    node.isLeader ? "leader" : node.standing === "none" ? "not in it" : node.standing,
+    stateOf(node),
+    node.appliedPosition ?? "-",
+    node.lag === null ? "-" : formatCount(node.lag),
+    node.roundTripMs === null ? "-" : `${node.roundTripMs.toFixed(1)} ms`,
+    node.address,
+    place(node.resp),
+    place(node.http),
+    node.version ?? "-",
+  ]);
+  const problems = cell.nodes
+    .filter(({ problem, isReachable }) => problem !== null && !isReachable)
+    .map(({ name, problem }) => `${name}: ${problem}`);
+  return [head, "", formatTable(columns, rows), ...(problems.length === 0 ? [] : ["", ...problems])].join("\n");
+}
+
+function stateOf(node: CellStatus["nodes"][number]): string {
+  if (!node.isReachable) return "unreachable";
+  return node.isReady ? "ready" : (node.phase ?? "starting");
 }
 
 function duration(seconds: number): string {

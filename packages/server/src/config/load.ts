@@ -7,6 +7,14 @@ import { QuipuError } from "@quipu/core";
 import { parse as parseYaml } from "yaml";
 import type { z } from "zod";
 import {
+  type CellSettings,
+  type CellTlsSettings,
+  parseNodeName,
+  parsePeers,
+  readSecret,
+  readText,
+} from "../cell/cell-settings.ts";
+import {
   type Configuration,
   describeSetting,
   nameOfVariable,
@@ -17,6 +25,7 @@ import {
   settings,
   variableOf,
 } from "./settings.ts";
+import { isLoopback } from "./loopback.ts";
 import { suggestion } from "./suggest.ts";
 
 export interface ConfigurationSources {
@@ -57,6 +66,7 @@ export function loadConfiguration(sources: ConfigurationSources): Configuration 
     checkpointSeconds: read("checkpoint-seconds", settings["checkpoint-seconds"].schema),
     logLevel: read("log-level", settings["log-level"].schema),
     tokens: readTokens(given),
+    cell: readCell(given),
   };
   checkPorts(configuration);
   checkBind(configuration);
@@ -126,7 +136,7 @@ function knownName(name: string, where: string, prefix: string): SettingName {
 }
 
 function reserved(where: string): QuipuError {
-  return refuse(`${where} is reserved for cells of several nodes, which this release does not have yet`);
+  return refuse(`${where} is reserved for a later release`);
 }
 
 function readTokens(given: ReadonlyMap<SettingName, Given>): readonly string[] {
@@ -158,15 +168,70 @@ function tokensOfFile(file: string): readonly string[] {
   }
 }
 
-function checkPorts(configuration: Configuration): void {
-  if (configuration.respPort !== 0 && configuration.respPort === configuration.httpPort) {
-    throw refuse(`--resp-port and --http-port are both ${configuration.respPort}; give each its own`);
+/** Every setting of a cell, or none: half a cell would silently be a single process. */
+function readCell(given: ReadonlyMap<SettingName, Given>): CellSettings | undefined {
+  const read = (name: SettingName): string | undefined => {
+    const found = given.get(name);
+    return found === undefined ? undefined : readSetting(name, settings.name.schema, found);
+  };
+  const peersText = read("cell-peers");
+  const nameText = read("name");
+  if (peersText === undefined) {
+    const stray = cellSettingNames.find((name) => given.has(name));
+    if (stray === undefined) return undefined;
+    throw refuse(`${given.get(stray)?.where ?? stray} is of a cell; give --cell-peers n1=host:port,... as well`);
   }
+  const peers = parsePeers(peersText, given.get("cell-peers")?.where ?? "--cell-peers");
+  if (nameText === undefined) throw refuse(`--name is required with --cell-peers: which of ${[...peers.keys()].join(", ")}?`);
+  const name = parseNodeName(nameText, given.get("name")?.where ?? "--name");
+  const own = peers.get(name);
+  if (own === undefined) throw refuse(`--name ${name} is not among --cell-peers: ${[...peers.keys()].join(", ")}`);
+  const secret = readSecret(read("cell-secret-file"), read("cell-secret"), "--cell-secret-file or QUIPU_CELL_SECRET");
+  const port = given.get("peer-port");
+  const listen = {
+    host: read("peer-bind") ?? (isLoopback(own.host) ? own.host : "0.0.0.0"),
+    port: port === undefined ? own.port : readSetting("peer-port", settings["peer-port"].schema, port),
+  };
+  return { name, peers, listen, secret, tls: readTls(read) };
 }
 
-/** True for addresses that only this machine reaches. A host name could resolve to anything, so only this one counts. */
-export function isLoopback(address: string): boolean {
-  return address === "localhost" || address === "::1" || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(address);
+const cellSettingNames: readonly SettingName[] = [
+  "name",
+  "cell-secret-file",
+  "cell-secret",
+  "peer-port",
+  "peer-bind",
+  "peer-tls-certificate",
+  "peer-tls-key",
+  "peer-tls-ca",
+];
+
+function readTls(read: (name: SettingName) => string | undefined): CellTlsSettings | undefined {
+  const certificate = read("peer-tls-certificate");
+  const key = read("peer-tls-key");
+  const ca = read("peer-tls-ca");
+  if (certificate === undefined && key === undefined && ca === undefined) return undefined;
+  if (certificate === undefined || key === undefined || ca === undefined) {
+    throw refuse("TLS between nodes needs all of --peer-tls-certificate, --peer-tls-key and --peer-tls-ca");
+  }
+  return {
+    certificate: readText(certificate, "certificate"),
+    key: readText(key, "key"),
+    ca: readText(ca, "certificate"),
+  };
+}
+
+function checkPorts(configuration: Configuration): void {
+  const { respPort, httpPort, cell } = configuration;
+  const ports = [
+    ["--resp-port", respPort],
+    ["--http-port", httpPort],
+    ...(cell === undefined ? [] : [["the peer port", cell.listen.port] as const]),
+  ] as const;
+  for (const [at, [name, port]] of ports.entries()) {
+    const other = ports.slice(0, at).find(([, taken]) => taken === port && port !== 0);
+    if (other !== undefined) throw refuse(`${other[0]} and ${name} are both ${port}; give each its own`);
+  }
 }
 
 function checkBind(configuration: Configuration): void {

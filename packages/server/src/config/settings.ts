@@ -3,6 +3,7 @@
  * A setting `resp-port` is the flag `--resp-port`, the variable `QUIPU_RESP_PORT` and the YAML key `resp-port`.
  */
 import { z } from "zod";
+import type { CellSettings } from "../cell/cell-settings.ts";
 import { type LogLevel, logLevels } from "../log.ts";
 
 const port = z.coerce.number().int().min(0).max(65_535);
@@ -31,6 +32,15 @@ interface Settings {
   readonly "log-level": Setting<LogLevel>;
   readonly tokens: Setting<string | readonly string[]>;
   readonly "tokens-file": Setting<string>;
+  readonly name: Setting<string>;
+  readonly "cell-peers": Setting<string>;
+  readonly "cell-secret-file": Setting<string>;
+  readonly "cell-secret": Setting<string>;
+  readonly "peer-port": Setting<number>;
+  readonly "peer-bind": Setting<string>;
+  readonly "peer-tls-certificate": Setting<string>;
+  readonly "peer-tls-key": Setting<string>;
+  readonly "peer-tls-ca": Setting<string>;
 }
 
 /** Every setting there is. */
@@ -63,13 +73,38 @@ export const settings: Settings = {
     description: "tokens that the front doors accept, separated by commas",
   },
   "tokens-file": { schema: text, argument: "FILE", description: "file with one token per line; # begins a comment" },
+  name: { schema: text, argument: "NAME", description: "cell: this node's name, one of --cell-peers" },
+  "cell-peers": {
+    schema: text,
+    argument: "LIST",
+    description: "cell: all nodes with their peer addresses, n1=host:port,n2=host:port,...",
+  },
+  "cell-secret-file": {
+    schema: text,
+    argument: "FILE",
+    description: "cell: file with the secret that its nodes share",
+  },
+  "cell-secret": { schema: text, environmentOnly: true, description: "cell: the secret itself" },
+  "peer-port": {
+    schema: port,
+    argument: "PORT",
+    description: "cell: port for the other nodes, if it is not the one of --cell-peers",
+  },
+  "peer-bind": {
+    schema: text,
+    argument: "ADDRESS",
+    description: "cell: address to listen on for the other nodes; every one, unless --cell-peers names this machine only",
+  },
+  "peer-tls-certificate": { schema: text, argument: "FILE", description: "cell: PEM certificate; TLS both ways, with the next two" },
+  "peer-tls-key": { schema: text, argument: "FILE", description: "cell: PEM key of the certificate" },
+  "peer-tls-ca": { schema: text, argument: "FILE", description: "cell: PEM certificate of who signed those of all nodes" },
 };
 
 export type SettingName = keyof Settings;
 export const settingNames: readonly SettingName[] = Object.keys(settings) as SettingName[];
 
 /** Names of later releases (DESIGN §5): refused with a clear word instead of "unknown". */
-export const reservedNames: ReadonlySet<string> = new Set(["peers", "peer-port", "cluster-port", "workers", "nodes"]);
+export const reservedNames: ReadonlySet<string> = new Set(["cluster-port", "workers"]);
 
 /** Variables of Quipu that are not settings of the server. */
 export const otherVariables: ReadonlySet<string> = new Set([
@@ -89,6 +124,8 @@ export interface Configuration {
   readonly checkpointSeconds: number;
   readonly logLevel: LogLevel;
   readonly tokens: readonly string[];
+  /** Undefined: a single process. */
+  readonly cell: CellSettings | undefined;
 }
 
 export function describeSetting(name: SettingName): Setting<unknown> {

@@ -2,11 +2,13 @@
 import type { AddressInfo } from "node:net";
 import type { ReplicaDoor } from "@quipu/cluster";
 import type { Authenticator } from "../authenticator.ts";
+import type { CellAnswer, CellRequest } from "../cell/cell-requests.ts";
 import { listenFailure } from "../listen-failure.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { NodeStatus } from "../node-status.ts";
 import { createApplication, type HttpApplication } from "./application.ts";
+import { registerCell } from "./cell.ts";
 import { registerCounters } from "./counters.ts";
 import { registerStatus } from "./status.ts";
 
@@ -15,6 +17,8 @@ export interface HttpDoorOptions {
   readonly authenticator: Authenticator;
   readonly status: () => NodeStatus;
   readonly metrics: Metrics;
+  /** What operators ask of the cell. Rejects where there is none. */
+  readonly operate: (request: CellRequest) => Promise<CellAnswer>;
   readonly log: Log;
   /** How long close() waits for requests that are under way or have not arrived whole. */
   readonly closeWaitMs?: number;
@@ -39,6 +43,7 @@ export async function createHttpApplication(options: HttpDoorOptions): Promise<H
   });
   registerCounters(application, options.replica);
   registerStatus(application, options.status, options.metrics);
+  registerCell(application, options.operate);
   await application.ready();
   return application;
 }

@@ -32,6 +32,38 @@ const shardSchema = z
   })
   .meta({ id: "ShardStatus" });
 
+const cellSchema = z
+  .object({
+    id: z.string().nullable().describe("Hexadecimal; null while the cell is being formed"),
+    name: z.string(),
+    waitingFor: z.string().nullable(),
+    role: z.string(),
+    term: count,
+    leader: z.string().nullable(),
+    committedPosition: position,
+    nodes: z.array(
+      z.object({
+        name: z.string(),
+        node: count.nullable(),
+        member: count.nullable(),
+        address: z.string(),
+        standing: z.enum(["voter", "learner", "none"]),
+        isLeader: z.boolean(),
+        isReachable: z.boolean(),
+        isReady: z.boolean(),
+        phase: z.string().nullable(),
+        version: z.string().nullable(),
+        appliedPosition: position.nullable(),
+        lag: count.nullable().describe("Log positions behind the furthest commit known here"),
+        roundTripMs: z.number().nullable(),
+        resp: address.nullable(),
+        http: address.nullable(),
+        problem: z.string().nullable(),
+      }),
+    ),
+  })
+  .meta({ id: "CellStatus" });
+
 export const nodeStatusSchema: z.ZodType<NodeStatus> = z
   .object({
     version: z.string(),
@@ -44,6 +76,7 @@ export const nodeStatusSchema: z.ZodType<NodeStatus> = z
     engine: z.string(),
     chain: z.array(z.object({ base: position, engine: z.string(), end: position.nullable() })),
     shards: z.array(shardSchema),
+    cell: cellSchema.nullable().describe("null: a single process"),
     limits: z.record(z.string(), z.number()),
   })
   .meta({ id: "NodeStatus" });

@@ -15,7 +15,7 @@ import { type Difference, Tally } from "../access-log/tally.ts";
 import { fetchStatus } from "../cli/endpoint.ts";
 import { Progress, type ProgressOutput } from "../cli/terminal/progress.ts";
 import { formatCount } from "../cli/terminal/table.ts";
-import { ChildServer } from "./child-server.ts";
+import { ChildServer } from "../local-cell/child-server.ts";
 
 export interface DemoOptions {
   /** A file in Combined Log Format; else `hits` hits are generated. */

@@ -1,0 +1,365 @@
+/**
+ * The core of a node of a cell: what `CellNode` needs of the world, and what operators want to know of it.
+ *
+ *   data directory → peer transport → prepareCell (found, join, adopt, or what the disk says) → CellNode → door
+ *                        └→ control channel: founding, reports, requests to whoever leads
+ */
+import {
+  CellNode,
+  type CellMembership,
+  FoundingResponder,
+  type FoundingLink,
+  prepareCell,
+  type ReplicaDoor,
+  ShardDoor,
+} from "@quipu/cluster";
+import { nodeOf } from "@quipu/consensus";
+import { lsn, QuipuError } from "@quipu/core";
+import { CounterMachine } from "@quipu/counters";
+import { holdDataDirectory } from "../data-directory.ts";
+import type { CoreStatus, NodeCore } from "../node-core.ts";
+import type { NodeEndpoints } from "../node-status.ts";
+import { PeerTransport } from "../peers/peer-transport.ts";
+import { CryptoRandom } from "../ports/crypto-random.ts";
+import { chainOf, shardStatus } from "../shard-status.ts";
+import type { CoreOptions } from "../single-core.ts";
+import { version } from "../version.ts";
+import { CellOperations } from "./cell-operations.ts";
+import { type CellAnswer, cellAnswerSchema, type CellRequest, cellRequestSchema } from "./cell-requests.ts";
+import type { CellSettings } from "./cell-settings.ts";
+import { cellStatus } from "./cell-status.ts";
+import { ControlChannel } from "./control-channel.ts";
+import type { NodeReport } from "./node-report.ts";
+import { foundRoster, nodeNamed, type Roster, rosterOf } from "./roster.ts";
+
+export interface CellCoreOptions extends CoreOptions {
+  readonly cell: CellSettings;
+}
+
+/** Reports go out so often; a status page is as fresh as that. */
+const reportMs = 500;
+
+export async function openCellCore(options: CellCoreOptions): Promise<NodeCore> {
+  const core = new CellCore(options);
+  await core.open();
+  return core;
+}
+
+class CellCore implements NodeCore {
+  readonly door: ReplicaDoor;
+  readonly serving: Promise<void>;
+  dataDirectory = "";
+  readonly #options: CellCoreOptions;
+  readonly #control: ControlChannel;
+  readonly #door: ShardDoor;
+  readonly #reports: Map<string, NodeReport> = new Map();
+  #served: () => void = () => undefined;
+  #failed: (error: unknown) => void = () => undefined;
+  #transport: PeerTransport | undefined;
+  #membership: CellMembership | undefined;
+  #node: CellNode | undefined;
+  #endpoints: NodeEndpoints | undefined;
+  #isReady = false;
+  #waitingFor: string | undefined = "the start";
+  #roster: Roster | undefined;
+  #isRosterBeingFounded = false;
+  #isClosed = false;
+
+  constructor(options: CellCoreOptions) {
+    this.#options = options;
+    this.#control = new ControlChannel(options.ports.clock);
+    const empty = new CounterMachine({});
+    this.#door = new ShardDoor(
+      () => empty,
+      () => lsn(0),
+      () => new QuipuError("OVERLOADED", `this node is not ready: it waits for ${this.#waitingFor ?? "its state"}`),
+    );
+    this.door = this.#door;
+    this.serving = new Promise((resolve, reject) => {
+      this.#served = resolve;
+      this.#failed = reject;
+    });
+    // Whoever opens the node awaits it; a start that fails before is told by itself.
+    this.serving.catch(() => undefined);
+  }
+
+  /** Resolves when the node can be asked for its status; it goes on to `serving` by itself. */
+  async open(): Promise<void> {
+    const { configuration, cell, ports, log, closers } = this.#options;
+    // First: LevelDB's lock keeps a second process away from everything else in the directory.
+    const data = await holdDataDirectory(configuration.dataDirectory);
+    this.dataDirectory = data.path;
+    closers.add("the data directory", () => data.release());
+    const transport = await PeerTransport.start({
+      self: { name: cell.name, cell: 0, node: 0 },
+      secret: cell.secret,
+      listen: cell.listen,
+      peers: othersThan(cell.name, cell.peers),
+      ...(cell.tls === undefined ? {} : { tls: cell.tls }),
+      clock: ports.clock,
+      random: new CryptoRandom(),
+      log,
+      onControl: (from, message) => this.#control.receive(from, message),
+      onReachable: (name, isReachable) => this.#onReachable(name, isReachable),
+      admit: (hello) => this.#refusalOf(hello),
+    });
+    this.#transport = transport;
+    this.#control.attach(transport);
+    this.#control.onReport = (from, report) => void this.#reports.set(from, report);
+    this.#control.onRequest = (_from, request) => this.#operateHere(cellRequestSchema.parse(request));
+    closers.add("the links to other nodes", () => transport.close());
+    closers.add("the node", () => this.#close());
+    this.#run(data.path, data.store).catch((error: unknown) => {
+      this.#failed(error);
+      // After it served, a failure is the node's own affair, which it reports as fatal.
+    });
+    this.#report();
+  }
+
+  get isServing(): boolean {
+    return this.#node?.isServing ?? false;
+  }
+
+  announce(endpoints: NodeEndpoints, isReady: boolean): void {
+    this.#endpoints = endpoints;
+    this.#isReady = isReady;
+    this.#sendReports();
+  }
+
+  status(): CoreStatus {
+    const node = this.#node;
+    const view = node?.groups[0]?.inspect();
+    const transport = this.#transport;
+    if (transport === undefined) throw new QuipuError("OVERLOADED", "the node is starting");
+    const shard = this.#shardIfOpen();
+    return {
+      node: this.#membership?.node ?? 0,
+      incarnation: shard?.status.identity?.incarnation ?? 0,
+      overloaded: node !== undefined && this.isServing && this.door.overloaded,
+      engine: "raft",
+      chain: node === undefined || shard === undefined ? [] : chainOf(node.log),
+      shards:
+        node === undefined || shard === undefined
+          ? []
+          : [
+              shardStatus({
+                machine: shard.machine,
+                log: node.log,
+                replica: shard.replica,
+                checkpointer: shard.checkpointer,
+              }),
+            ],
+      cell: cellStatus({
+        name: this.#options.cell.name,
+        cell: this.#membership?.cell ?? 0,
+        listed: this.#options.cell.peers,
+        transport,
+        node: shard === undefined ? undefined : node,
+        view,
+        own: this.#ownReport(),
+        reports: this.#reports,
+        waitingFor: this.isServing ? undefined : this.#waitingFor,
+      }),
+    };
+  }
+
+  async operate(request: CellRequest): Promise<CellAnswer> {
+    const view = this.#node?.groups[0]?.inspect();
+    if (view?.leader === undefined) throw new QuipuError("OVERLOADED", "the cell has no leader at present; retry");
+    if (view.leader === view.member) return this.#operateHere(request);
+    const number = nodeOf(view.leader);
+    const leader = this.#roster?.nodes.find(({ node }) => node === number);
+    if (leader === undefined) throw new QuipuError("OVERLOADED", "the leader is not in the roster yet; retry");
+    return cellAnswerSchema.parse(await this.#control.request(leader.name, request));
+  }
+
+  #operateHere(request: CellRequest): Promise<CellAnswer> {
+    if (this.#node === undefined) return Promise.reject(new QuipuError("OVERLOADED", "the node is starting"));
+    this.#options.log.info({ request }, "an operator asks");
+    return new CellOperations(this.#node, this.#options.ports.clock).run(request);
+  }
+
+  // From an open transport to a node that serves
+
+  async #run(directory: string, store: CellNodeStore): Promise<void> {
+    const { cell, ports, log, configuration, onFatal } = this.#options;
+    const disk = ports.openDisk(directory);
+    const membership = await prepareCell({
+      disk,
+      store,
+      clock: ports.clock,
+      random: new CryptoRandom(),
+      link: this.#foundingLink(),
+      onFatal,
+      onWaiting: (text) => this.#wait(text),
+      signal: this.#stopSignal,
+    });
+    if (this.#isClosed) return;
+    this.#membership = membership;
+    const { transport } = { transport: this.#transport as PeerTransport };
+    transport.setSelf({ name: cell.name, cell: membership.cell, node: membership.node });
+    log.info({ cell: membership.cell.toString(16), node: membership.node, origin: membership.origin }, "in the cell");
+    this.#wait("a majority of the cell");
+    const node = new CellNode({
+      disk,
+      store,
+      network: transport.network,
+      clock: ports.clock,
+      random: new CryptoRandom(),
+      cell: membership.cell,
+      node: membership.node,
+      bootstrap: membership.bootstrap,
+      settings: { checkpoints: { intervalMs: configuration.checkpointSeconds * 1000 } },
+      onFatal,
+    });
+    this.#node = node;
+    this.#answerFounding(membership);
+    await node.start();
+    const { damage } = node.status;
+    if (damage !== undefined) log.warn({ damage }, "the log of this node was damaged: it came back as a new member");
+    this.#door.target = node.door;
+    this.#waitingFor = undefined;
+    this.#served();
+  }
+
+  readonly #stopSignal: { readonly isStopped: boolean } = Object.defineProperty({ isStopped: false }, "isStopped", {
+    get: () => this.#isClosed,
+  });
+
+  #foundingLink(): FoundingLink {
+    return {
+      name: this.#options.cell.name,
+      names: [...this.#options.cell.peers.keys()].sort(),
+      send: (to, message) => this.#control.sendFounding(to, message),
+      onMessage: (handler) => {
+        this.#control.onFounding = handler;
+      },
+    };
+  }
+
+  /** Nodes that belong to no cell yet ask whether there is one. */
+  #answerFounding({ cell, node }: CellMembership): void {
+    const responder = new FoundingResponder({
+      link: this.#foundingLink(),
+      cell,
+      node,
+      numberOf: (name) => nodeNamed(this.#roster, name)?.node,
+    });
+    void responder;
+  }
+
+  #wait(text: string): void {
+    if (text === this.#waitingFor) return;
+    this.#waitingFor = text;
+    this.#options.log.info({}, `waiting for ${text}`);
+  }
+
+  async #close(): Promise<void> {
+    this.#isClosed = true;
+    this.#control.close();
+    this.#failed(new QuipuError("SHUTTING_DOWN", "the node is stopping"));
+    await this.#node?.stop();
+  }
+
+  // Reports and the roster
+
+  /** Some times a second: tells the others how this node is, and takes over what the roster says. */
+  #report(): void {
+    if (this.#isClosed) return;
+    this.#options.ports.clock.setTimer(reportMs, () => this.#report());
+    this.#sendReports();
+    this.#followRoster();
+  }
+
+  #sendReports(): void {
+    const own = this.#ownReport();
+    if (own === undefined) return;
+    for (const { name, reachable } of this.#transport?.peers() ?? []) {
+      if (reachable) this.#control.sendReport(name, own);
+    }
+  }
+
+  #onReachable(name: string, isReachable: boolean): void {
+    if (!isReachable) return;
+    const own = this.#ownReport();
+    if (own !== undefined) this.#control.sendReport(name, own);
+  }
+
+  #ownReport(): NodeReport | undefined {
+    const shard = this.#shardIfOpen();
+    const node = this.#node;
+    const view = node?.groups[0]?.inspect();
+    if (shard === undefined || view === undefined || node === undefined || this.#endpoints === undefined) return undefined;
+    return {
+      version,
+      member: view.member,
+      incarnation: shard.status.identity?.incarnation ?? 0,
+      ready: this.#isReady && this.isServing,
+      phase: shard.status.phase,
+      role: view.role,
+      term: view.term,
+      leader: view.leader ?? null,
+      appliedPosition: shard.machine.appliedLsn,
+      committedPosition: view.committed,
+      resp: this.#reachableAt(this.#endpoints.resp),
+      http: this.#reachableAt(this.#endpoints.http),
+    };
+  }
+
+  /** Doors on every address of the machine are told by the host that the other nodes know. */
+  #reachableAt({ host, port }: { readonly host: string; readonly port: number }): { host: string; port: number } {
+    const isEvery = host === "0.0.0.0" || host === "::";
+    const own = this.#options.cell.peers.get(this.#options.cell.name);
+    return { host: isEvery && own !== undefined ? own.host : host, port };
+  }
+
+  #followRoster(): void {
+    const node = this.#node;
+    if (node === undefined || this.#shardIfOpen() === undefined) return;
+    const roster = rosterOf(node.machine);
+    if (roster === undefined) {
+      this.#foundRoster(node);
+      return;
+    }
+    if (JSON.stringify(roster) === JSON.stringify(this.#roster)) return;
+    this.#roster = roster;
+    const { cell } = this.#options;
+    const peers = new Map(roster.nodes.map(({ name, address }) => [name, address]));
+    this.#transport?.setPeers(othersThan(cell.name, peers));
+  }
+
+  /** Whoever leads a cell that was just founded writes down who is in it. */
+  #foundRoster(node: CellNode): void {
+    const view = node.groups[0]?.inspect();
+    if (!node.isServing || view?.role !== "leader" || this.#isRosterBeingFounded) return;
+    this.#isRosterBeingFounded = true;
+    const names = [...this.#options.cell.peers].toSorted(([left], [right]) => (left < right ? -1 : 1));
+    const nodes = names.map(([name, address], index) => ({ name, address, node: index + 1 }));
+    foundRoster(node.door, nodes)
+      .catch((error: unknown) => this.#options.log.warn({ error: String(error) }, "no roster yet; tried again"))
+      .finally(() => (this.#isRosterBeingFounded = false));
+  }
+
+  /** Why another node is not let in. */
+  #refusalOf(hello: { readonly name: string; readonly node: number; readonly cell: number }): string | undefined {
+    const roster = this.#roster;
+    if (roster === undefined) {
+      return this.#options.cell.peers.has(hello.name) ? undefined : `${hello.name} is not among --cell-peers`;
+    }
+    const known = nodeNamed(roster, hello.name);
+    if (known === undefined) return `${hello.name} is not in this cell; add it: quipu cell add ${hello.name}=host:port`;
+    if (hello.node !== 0 && hello.node !== known.node) return `${hello.name} is node ${known.node}, not ${hello.node}`;
+    return undefined;
+  }
+
+  /** Before the log is open there is none; asking would break an invariant. */
+  #shardIfOpen(): CellNode["shard"] | undefined {
+    return this.#node?.openShard;
+  }
+}
+
+type CellNodeStore = ConstructorParameters<typeof CellNode>[0]["store"];
+
+function othersThan<Value>(name: string, all: ReadonlyMap<string, Value>): ReadonlyMap<string, Value> {
+  return new Map([...all].filter(([other]) => other !== name));
+}

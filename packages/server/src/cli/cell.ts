@@ -1,0 +1,86 @@
+/** `quipu cell …`: changes who belongs to a cell, and who leads it. Any node takes the request. */
+import { Command } from "commander";
+import type { CellRequest } from "../cell/cell-requests.ts";
+import { parseNamedPeer, parseNodeName } from "../cell/cell-settings.ts";
+import { askCell } from "./endpoint.ts";
+import { endpointOption, outputOption, type OutputForm, printResult } from "./output.ts";
+
+interface CellOptions {
+  readonly endpoint: string;
+  readonly output: OutputForm;
+}
+
+export function cellCommand(): Command {
+  const command = new Command("cell").description("change the nodes of a cell, or who leads it").addHelpText(
+    "after",
+    `
+Any running node takes the request and hands it to the leader. See who is there: quipu status.
+Where the servers ask for a token, set QUIPU_TOKEN.
+
+Examples:
+  quipu cell add n4=10.0.0.4:7381
+  quipu cell transfer-leadership n2
+  quipu cell replace n3=10.0.0.9:7381    # the machine of n3 is lost, another takes its place
+  quipu cell remove n4`,
+  );
+  command.addCommand(
+    asking("add", "let another node join", "<NAME=HOST:PORT>", "its name and peer address", (word) => {
+      const [name, address] = parseNamedPeer(word, "quipu cell add");
+      return { type: "add", name, address };
+    }),
+  );
+  command.addCommand(
+    asking("remove", "take a node out, for good", "<NAME>", "the node", (name) => ({
+      type: "remove",
+      name: parseNodeName(name, "quipu cell remove"),
+    })),
+  );
+  command.addCommand(
+    asking("promote", "make a learner a voter now; it becomes one by itself once it has caught up", "<NAME>", "the node", (name) => ({
+      type: "promote",
+      name: parseNodeName(name, "quipu cell promote"),
+    })),
+  );
+  command.addCommand(
+    asking("transfer-leadership", "let another node lead", "<NAME>", "the node", (to) => ({
+      type: "transferLeadership",
+      to: parseNodeName(to, "quipu cell transfer-leadership"),
+    })),
+  );
+  command.addCommand(replaceCommand());
+  return command;
+}
+
+function replaceCommand(): Command {
+  const command = asking(
+    "replace",
+    "another machine takes the place of one that is lost",
+    "<NAME[=HOST:PORT]>",
+    "the lost node, and where the new machine is if not there",
+    (word, options) => {
+      const force = options["force"] === true;
+      if (!word.includes("=")) return { type: "replace", name: parseNodeName(word, "quipu cell replace"), force };
+      const [name, address] = parseNamedPeer(word, "quipu cell replace");
+      return { type: "replace", name, address, force };
+    },
+  );
+  return command.option("--force", "although the node is alive", false);
+}
+
+function asking(
+  name: string,
+  description: string,
+  argument: string,
+  argumentDescription: string,
+  requestOf: (word: string, options: Readonly<Record<string, unknown>>) => CellRequest,
+): Command {
+  return new Command(name)
+    .description(description)
+    .argument(argument, argumentDescription)
+    .addOption(endpointOption("the HTTP address of any node"))
+    .addOption(outputOption())
+    .action(async (word: string, options: CellOptions & Readonly<Record<string, unknown>>) => {
+      const answer = await askCell(options.endpoint, requestOf(word, options), process.env);
+      printResult(options.output, answer, () => answer.text);
+    });
+}
