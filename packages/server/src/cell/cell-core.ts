@@ -7,8 +7,8 @@
 import {
   CellNode,
   type CellMembership,
-  FoundingResponder,
   type FoundingLink,
+  FoundingResponder,
   prepareCell,
   type ReplicaDoor,
   ShardDoor,
@@ -196,7 +196,9 @@ class CellCore implements NodeCore {
     });
     if (this.#isClosed) return;
     this.#membership = membership;
-    const { transport } = { transport: this.#transport as PeerTransport };
+    // At once, before a quorum is waited for: the others of a founding may be waiting for this very word.
+    this.#answerFounding(membership);
+    const transport = this.#transport as PeerTransport;
     transport.setSelf({ name: cell.name, cell: membership.cell, node: membership.node });
     log.info({ cell: membership.cell.toString(16), node: membership.node, origin: membership.origin }, "in the cell");
     this.#wait("a majority of the cell");
@@ -213,7 +215,6 @@ class CellCore implements NodeCore {
       onFatal,
     });
     this.#node = node;
-    this.#answerFounding(membership);
     await node.start();
     const { damage } = node.status;
     if (damage !== undefined) log.warn({ damage }, "the log of this node was damaged: it came back as a new member");
@@ -238,14 +239,13 @@ class CellCore implements NodeCore {
   }
 
   /** Nodes that belong to no cell yet ask whether there is one. */
-  #answerFounding({ cell, node }: CellMembership): void {
-    const responder = new FoundingResponder({
+  #answerFounding({ cell }: CellMembership): void {
+    // It lives on as the handler of founding messages.
+    void new FoundingResponder({
       link: this.#foundingLink(),
       cell,
-      node,
-      numberOf: (name) => nodeNamed(this.#roster, name)?.node,
+      numberOf: (name) => (this.#roster === undefined ? "unknown" : nodeNamed(this.#roster, name)?.node),
     });
-    void responder;
   }
 
   #wait(text: string): void {
