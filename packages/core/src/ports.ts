@@ -90,9 +90,10 @@ export interface KeyValueStore {
 export interface Network {
   /**
    * This process is `member` from here on, and takes frames. The handler owns the bytes. Called again only by one that
-   * finds out that its log is damaged, and is another member from there on.
+   * finds out that its log is damaged, and is another member from there on. The handler may answer false: the bytes are
+   * damaged. A network of streams then makes the stream anew; others need not care.
    */
-  listen(member: number, onFrame: (from: number, frame: Uint8Array) => void): void;
+  listen(member: number, onFrame: (from: number, frame: Uint8Array) => boolean | void): void;
   /** Never throws and never waits: where a queue is full the frame is dropped. The network owns the bytes. */
   send(to: number, frame: Uint8Array): void;
   /** Other members that can be addressed at present, ascending, whether they are in a configuration or not. */

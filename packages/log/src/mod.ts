@@ -35,3 +35,4 @@ export type { RaftGroup } from "./engines/raft/group.ts";
 export type { RaftEngineMutation } from "./engines/raft/mutation.ts";
 export type { Bootstrap } from "./engines/raft/restore.ts";
 export { raftEngineSettings, type RaftEngineSettings } from "./engines/raft/settings.ts";
+export { startTicks, type TickSettings } from "./engines/raft/ticks.ts";

@@ -23,6 +23,20 @@ export {
   encodeLogStart,
   type GroupState,
 } from "./peer/group-state.ts";
+export {
+  beatBytes,
+  controlBytesMax,
+  decodeControl,
+  encodeControl,
+  LinkFrameParser,
+  linkHeaderBytes,
+  linkKind,
+  linkVersionMax,
+  linkVersionMin,
+  refusalBytesMax,
+  writeLinkHeader,
+} from "./peer/link-frame.ts";
+export { decodeHello, encodeHello, helloNonceBytes, isNodeName, type LinkHello } from "./peer/link-hello.ts";
 export { decodePeerFrame, encodePeerFrame, type PeerFrame } from "./peer/peer-frame.ts";
 export {
   groupStateBytesMax,

@@ -84,13 +84,15 @@ class FramingPeerHub implements PeerHub {
     return { ...this.#dropped };
   }
 
-  onFrame(from: number, bytes: Uint8Array): void {
+  /** False: damaged. */
+  onFrame(from: number, bytes: Uint8Array): boolean {
     const frame = decodePeerFrame(bytes);
     if (frame === undefined) this.#dropped.damaged++;
     else if (frame.cell !== this.#cell) this.#dropped.otherCell++;
     else if (frame.to !== this.member) this.#dropped.otherAddressee++;
     else if (frame.from !== from) this.#dropped.otherSender++;
     else this.#dispatch(frame.from, frame.message);
+    return frame !== undefined;
   }
 
   #dispatch(from: MemberId, message: PeerMessage): void {
