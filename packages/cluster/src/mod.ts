@@ -9,7 +9,7 @@ export {
 } from "./checkpointer.ts";
 export { defaultReplicaLimits, type ReplicaLimits } from "./limits.ts";
 export { LogClock } from "./log-clock.ts";
-export type { CellMutation, CheckpointerMutation, ReplicaMutation, ShardMutation } from "./mutation.ts";
+export type { CellMutation, CheckpointerMutation, FoundingMutation, ReplicaMutation, ShardMutation } from "./mutation.ts";
 export { Replica, type ReplicaOptions } from "./replica.ts";
 export { ShardDoor } from "./shard-door.ts";
 export { Shard, type ShardOptions, type ShardPhase, type ShardStatus } from "./shard.ts";
@@ -30,3 +30,7 @@ export {
 } from "./cell/cell-node.ts";
 export type { CellIdentity } from "./cell/identity.ts";
 export { type CellBootstrap, cellMetadataDirectory, cellWalDirectory } from "./cell/node-log.ts";
+export { type CellMembership, prepareCell, type PrepareCellOptions } from "./cell/founding/prepare.ts";
+export { FoundingResponder, type FoundingResponderOptions } from "./cell/founding/responder.ts";
+export type { FoundingLink, FoundingMessage, Proposal, Standing } from "./cell/founding/messages.ts";
+export { cellIdentityOf, requireSingle } from "./cell/founding/directory.ts";

@@ -25,3 +25,9 @@ export type CellMutation =
   | "rejoin-under-old-identity"
   /** Each life of a node writes under the incarnation of the one before. */
   | "incarnation-not-raised";
+
+export type FoundingMutation =
+  /** The coordinator commits when it has itself accepted: the others may never have heard of the cell. */
+  | "commit-before-all-accepted"
+  /** A node says that it has accepted without having written it. */
+  | "accept-not-durable";

@@ -33,6 +33,6 @@ export {
 export { raftEngine, type RaftEngine, type RaftEngineOptions } from "./engines/raft/engine.ts";
 export type { RaftGroup } from "./engines/raft/group.ts";
 export type { RaftEngineMutation } from "./engines/raft/mutation.ts";
-export type { Bootstrap } from "./engines/raft/restore.ts";
+export { type Bootstrap, foundingStart } from "./engines/raft/restore.ts";
 export { raftEngineSettings, type RaftEngineSettings } from "./engines/raft/settings.ts";
 export { startTicks, type TickSettings } from "./engines/raft/ticks.ts";

@@ -23,6 +23,8 @@ export interface CellIdentity {
   readonly attempt: number;
   /** Node numbers that the cell was founded with, as this node was told; empty in one that joined. */
   readonly founders: readonly number[];
+  /** The cell's log begins above this position of the single process whose state its founder adopted; 0: at 1. */
+  readonly startsAfter: number;
 }
 
 const identityKey = "identity";
@@ -91,12 +93,17 @@ function decode(value: Uint8Array): CellIdentity {
     throw new QuipuError("STORE_CORRUPT", "the identity of the node does not decode", { cause });
   }
   if (!isIdentity(stored)) throw new QuipuError("STORE_CORRUPT", "the identity of the node is not one");
-  return stored;
+  // Written before there was adoption, it lacks the field.
+  return { ...stored, startsAfter: stored.startsAfter ?? 0 };
 }
 
-function isIdentity(value: unknown): value is CellIdentity {
+/** As it is stored. */
+type StoredIdentity = Omit<CellIdentity, "startsAfter"> & { readonly startsAfter?: number };
+
+function isIdentity(value: unknown): value is StoredIdentity {
   if (typeof value !== "object" || value === null) return false;
-  const { cell, node, generation, incarnation, state, attempt, founders } = value as Partial<CellIdentity>;
-  const isNumbers = [cell, node, generation, incarnation, attempt].every((number) => Number.isSafeInteger(number));
+  const { cell, node, generation, incarnation, state, attempt, founders, startsAfter } = value as Partial<CellIdentity>;
+  const numbers = [cell, node, generation, incarnation, attempt, startsAfter ?? 0];
+  const isNumbers = numbers.every((number) => Number.isSafeInteger(number));
   return isNumbers && (state === "new" || state === "member") && Array.isArray(founders);
 }

@@ -2,7 +2,7 @@
  * The files of a cell node below its data directory, from identity to virtual log: opens what is there, tells a new node
  * from one that lost its log, and lets the latter come back as another member.
  */
-import { memberOf, type RaftMutation } from "@quipu/consensus";
+import { logIndex, memberOf, type RaftMutation } from "@quipu/consensus";
 import { type Clock, type Disk, invariant, type Network, QuipuError, type Random } from "@quipu/core";
 import {
   fileMetadataStore,
@@ -129,8 +129,8 @@ async function openMember(
 }
 
 /** A metadata file that does not decode is put out of the way: with it went the identity. */
-async function openMetadata(
-  options: CellLogOptions,
+export async function openMetadata(
+  options: Pick<CellLogOptions, "disk" | "onFatal">,
 ): Promise<{ readonly metadata: MetadataStore; readonly damage: string | undefined }> {
   const { disk, onFatal } = options;
   let damage: string | undefined;
@@ -167,7 +167,7 @@ async function identify(
   invariant(!isFounder || founders.includes(node), `node ${node} is not among the founders ${founders.join()}`);
   const isOld = isFounder || mutations?.cell === "rejoin-under-old-identity";
   const generation = isOld ? 0 : newGeneration(random, undefined);
-  const fresh = { incarnation: 0, state: "new", attempt: 0 } as const;
+  const fresh = { incarnation: 0, state: "new", attempt: 0, startsAfter: 0 } as const;
   await identity.store({ cell, node, generation, ...fresh, founders: isOld ? founders : [] });
   return damage;
 }
@@ -178,7 +178,7 @@ async function becomeAnother(options: CellLogOptions, identity: IdentityRegister
   if (options.mutations?.cell === "rejoin-under-old-identity") await identity.store({ ...present, state: "new" });
   else {
     const generation = newGeneration(options.random, present.generation);
-    await identity.store({ ...present, generation, state: "new", founders: [] });
+    await identity.store({ ...present, generation, state: "new", founders: [], startsAfter: 0 });
   }
 }
 
@@ -228,7 +228,10 @@ function openEngine(options: CellLogOptions, identity: IdentityRegister, opened:
     hub,
     clock,
     random,
-    bootstrap: founders.length > 0 ? { type: "found", founders } : { type: "join" },
+    bootstrap:
+      founders.length > 0
+        ? { type: "found", founders, after: logIndex(identity.present.startsAfter) }
+        : { type: "join" },
     onFatal,
     ...(raft === undefined ? {} : { settings: raft }),
     ...(mutations?.engine === undefined ? {} : { mutation: mutations.engine }),
@@ -256,10 +259,11 @@ function chainKey({ generation, attempt }: CellIdentity): string {
   return `chain/0/${generation}.${attempt}`;
 }
 
-async function isUsed(disk: Disk, directory: string): Promise<boolean> {
+/** A directory with something in it. */
+export async function isUsed(disk: Disk, directory: string): Promise<boolean> {
   return (await disk.exists(directory)) && (await disk.list(directory)).length > 0;
 }
 
-function isDamage(error: unknown): error is QuipuError {
+export function isDamage(error: unknown): error is QuipuError {
   return error instanceof QuipuError && error.code === "LOG_CORRUPT";
 }

@@ -10,7 +10,7 @@ import type { WriteAheadLog } from "../../write-ahead-log/write-ahead-log.ts";
 import { DrivenGroup, type GroupMessage, type RaftGroup } from "./group.ts";
 import { RaftLoglet } from "./loglet.ts";
 import type { RaftEngineMutation } from "./mutation.ts";
-import { type Bootstrap, initialState, restoreGroup } from "./restore.ts";
+import { type Bootstrap, initialWrite, restoreGroup } from "./restore.ts";
 import { checkedSettings, type RaftEngineSettings } from "./settings.ts";
 import { startTicks } from "./ticks.ts";
 
@@ -78,7 +78,7 @@ class SharedRaftEngine implements RaftEngine {
     const { wal, bootstrap } = this.#options;
     this.#lastPrepared = Math.max(this.#lastPrepared, ...wal.groups()) + 1;
     const group = this.#lastPrepared;
-    await written((done) => wal.saveHardState(group, initialState(bootstrap), done));
+    await written((done) => wal.write(group, initialWrite(bootstrap), done));
     return String(group);
   }
 

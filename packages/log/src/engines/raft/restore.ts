@@ -3,6 +3,7 @@ import {
   emptyConfiguration,
   type Entry,
   foundingConfiguration,
+  type LogIndex,
   logIndex,
   type LogStart,
   type MemberId,
@@ -11,20 +12,33 @@ import {
 } from "@quipu/consensus";
 import { invariant, QuipuError } from "@quipu/core";
 import { decodeEntry, decodeGroupState, encodeGroupState } from "@quipu/protocol";
+import type { GroupWrite } from "../../write-ahead-log/group-write.ts";
 import type { WriteAheadLog } from "../../write-ahead-log/write-ahead-log.ts";
 
 /** How the first group of a node comes to know its members. */
 export type Bootstrap =
-  /** Every founder is told the same. */
-  | { readonly type: "found"; readonly founders: readonly MemberId[] }
+  /**
+   * Every founder is told the same. `after`: the records up to there are in the state that each founder has already, and
+   * the log goes on above them; absent, it begins at 1.
+   */
+  | { readonly type: "found"; readonly founders: readonly MemberId[]; readonly after?: LogIndex }
   /** In a cell that is there: this member knows nobody, and asks whom it can reach to let it in. */
   | { readonly type: "join" };
 
-/** The bytes that a new group has in the write-ahead log. */
-export function initialState(bootstrap: Bootstrap): Uint8Array {
-  const configuration = bootstrap.type === "found" ? foundingConfiguration(bootstrap.founders) : emptyConfiguration;
-  const start: LogStart = { index: logIndex(0), term: term(0), configuration };
-  return encodeGroupState({ hardState: { term: term(0), vote: undefined }, start });
+/** How the log of a group begins that is founded above a state which its founders have already. */
+export function foundingStart(founders: readonly MemberId[], after: LogIndex = logIndex(0)): LogStart {
+  // What lies below was written under no leader; as if in the first term, and the first election is that of the second.
+  return { index: after, term: term(after === 0 ? 0 : 1), configuration: foundingConfiguration(founders) };
+}
+
+/** What a new group has in the write-ahead log. */
+export function initialWrite(bootstrap: Bootstrap): GroupWrite {
+  const start: LogStart =
+    bootstrap.type === "found"
+      ? foundingStart(bootstrap.founders, bootstrap.after)
+      : { index: logIndex(0), term: term(0), configuration: emptyConfiguration };
+  const hardState = encodeGroupState({ hardState: { term: start.term, vote: undefined }, start });
+  return start.index === 0 ? { hardState } : { hardState, restartAt: start.index + 1 };
 }
 
 /** Rejects with LOG_CORRUPT where the bytes of the write-ahead log, which are sound, are not of this engine. */
