@@ -30,7 +30,10 @@ export const layers: Readonly<Record<string, Layer>> = {
     node: checksumOnly,
   },
   client: { packages: ["core", "protocol"], node: "all" },
-  server: { packages: ["core", "routing", "counters", "consensus", "protocol", "log", "cluster", "client"], node: "all" },
+  server: {
+    packages: ["core", "routing", "counters", "consensus", "protocol", "log", "cluster", "client"],
+    node: "all",
+  },
 };
 
 interface Manifest {

@@ -9,7 +9,13 @@ export {
 } from "./checkpointer.ts";
 export { defaultReplicaLimits, type ReplicaLimits } from "./limits.ts";
 export { LogClock } from "./log-clock.ts";
-export type { CellMutation, CheckpointerMutation, FoundingMutation, ReplicaMutation, ShardMutation } from "./mutation.ts";
+export type {
+  CellMutation,
+  CheckpointerMutation,
+  FoundingMutation,
+  ReplicaMutation,
+  ShardMutation,
+} from "./mutation.ts";
 export { Replica, type ReplicaOptions } from "./replica.ts";
 export { ShardDoor } from "./shard-door.ts";
 export { Shard, type ShardOptions, type ShardPhase, type ShardStatus } from "./shard.ts";

@@ -27,7 +27,13 @@ export interface CoreOptions {
   readonly closers: Closers;
 }
 
-export async function openSingleCore({ configuration, log: output, ports, onFatal, closers }: CoreOptions): Promise<NodeCore> {
+export async function openSingleCore({
+  configuration,
+  log: output,
+  ports,
+  onFatal,
+  closers,
+}: CoreOptions): Promise<NodeCore> {
   const { clock } = ports;
   // First: LevelDB's lock keeps a second process away from everything else in the directory.
   const data = await holdDataDirectory(configuration.dataDirectory);
@@ -93,4 +99,3 @@ async function finishCheckpoints(checkpointer: Checkpointer, log: Log): Promise<
     log.warn({ error: String(error) }, "no last checkpoint; the next start replays the log instead");
   }
 }
-

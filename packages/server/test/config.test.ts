@@ -2,9 +2,10 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { QuipuError } from "@quipu/core";
-import { expect, test } from "vitest";
-import { isLoopback, loadConfiguration } from "../src/config/load.ts";
-import { reservedNames, settingNames } from "../src/config/settings.ts";
+import { describe, expect, test } from "vitest";
+import { loadConfiguration } from "../src/config/load.ts";
+import { isLoopback } from "../src/config/loopback.ts";
+import { type Configuration, reservedNames, settingNames } from "../src/config/settings.ts";
 import { temporaryDirectory } from "./temporary.ts";
 
 const root = temporaryDirectory();
@@ -36,6 +37,7 @@ test("defaults bind to this machine and the fixed ports", () => {
     checkpointSeconds: 5,
     logLevel: "info",
     tokens: [],
+    cell: undefined,
   });
 });
 
@@ -63,7 +65,7 @@ test("unknown names are refused with the nearest known one", () => {
 });
 
 test("names of later releases are refused with their own reason", () => {
-  expect(refusal({}, { QUIPU_PEER_PORT: "7381" }).message).toMatch(/QUIPU_PEER_PORT is reserved/);
+  expect(refusal({}, { QUIPU_WORKERS: "2" }).message).toMatch(/QUIPU_WORKERS is reserved/);
   expect(refusal({ "cluster-port": 7382 }).message).toMatch(/--cluster-port is reserved/);
 });
 
@@ -117,9 +119,57 @@ test("a public bind needs a token", () => {
 
 test("docs/configuration.md lists every setting, and no other", () => {
   const page = readFileSync(path.resolve(import.meta.dirname, "../../../docs/configuration.md"), "utf8");
-  const table = page.slice(page.indexOf("| setting |"), page.indexOf("`peers`"));
+  const table = page.slice(page.indexOf("| setting |"), page.indexOf("`cluster-port`"));
   const listed = [...table.matchAll(/^\| `([a-z-]+)` \|/gm)].map((match) => match[1]);
   expect(new Set(listed)).toEqual(new Set(settingNames));
   expect(listed).toHaveLength(settingNames.length);
   for (const name of reservedNames) expect(page).toContain(`\`${name}\``);
+});
+
+describe("a cell", () => {
+  const secret = fileWith("secret", `${token}\n`);
+  const peers = "n1=10.0.0.1:7381,n2=[fd00::2]:7381,n3=n3.example.org:7391";
+  const flags = { name: "n2", "cell-peers": peers, "cell-secret-file": secret };
+  const load = (changes: Record<string, unknown> = {}): Configuration["cell"] =>
+    loadConfiguration({ flags: { data: "d", ...flags, ...changes }, environment: {} }).cell;
+
+  test("knows its name, all addresses and the secret, without the line end of its file", () => {
+    const cell = load();
+    expect([...(cell?.peers ?? [])]).toEqual([
+      ["n1", { host: "10.0.0.1", port: 7381 }],
+      ["n2", { host: "fd00::2", port: 7381 }],
+      ["n3", { host: "n3.example.org", port: 7391 }],
+    ]);
+    expect(new TextDecoder().decode(cell?.secret)).toBe(token);
+  });
+
+  test("listens for its peers on every address, or on this machine's own where that is all they use", () => {
+    expect(load()?.listen).toEqual({ host: "0.0.0.0", port: 7381 });
+    expect(load({ "cell-peers": "n1=127.0.0.1:1,n2=127.0.0.1:2" })?.listen).toEqual({ host: "127.0.0.1", port: 2 });
+    expect(load({ "peer-port": 9, "peer-bind": "10.0.0.2" })?.listen).toEqual({ host: "10.0.0.2", port: 9 });
+  });
+
+  test.each([
+    [{ "cell-peers": "n1=h:1,n2" }, /names no node: expected name=host:port/],
+    [{ "cell-peers": "n1=h:1,n2=h:x" }, /is no address: expected host:port/],
+    [{ "cell-peers": "n1=h:1,n2=h:1" }, /n1 and n2 have the same address h:1/],
+    [{ "cell-peers": "n2=h:1,n2=h:2" }, /n2 is named twice/],
+    [{ "cell-peers": "n 2=h:1" }, /is no name/],
+    [{ name: "n9" }, /--name n9 is not among --cell-peers: n1, n2, n3/],
+    [{ name: undefined }, /--name is required with --cell-peers: which of n1, n2, n3/],
+    [{ "cell-secret-file": undefined }, /a cell needs a secret.*--cell-secret-file or QUIPU_CELL_SECRET/],
+    [{ "cell-secret-file": "/nowhere" }, /cannot read the secret file \/nowhere/],
+    [{ "cell-secret-file": fileWith("short", "abc") }, /has 3 bytes, at least 16/],
+    [{ "cell-peers": undefined }, /--name is of a cell; give --cell-peers/],
+    [{ "peer-tls-key": "k" }, /TLS between nodes needs all of/],
+    [{ "resp-port": 7381 }, /--resp-port and the peer port are both 7381/],
+  ])("refuses %j", (changes, reason) => {
+    expect(refusal({ ...flags, ...changes }).message).toMatch(reason);
+  });
+
+  test("takes its secret from the environment, not from a flag", () => {
+    const others = { ...flags, "cell-secret-file": undefined };
+    const { cell } = loadConfiguration({ flags: { data: "d", ...others }, environment: { QUIPU_CELL_SECRET: token } });
+    expect(new TextDecoder().decode(cell?.secret)).toBe(token);
+  });
 });

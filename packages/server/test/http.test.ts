@@ -1,4 +1,5 @@
 /** The HTTP front door on a real state machine: requests injected, and once through a real socket. */
+import { QuipuError } from "@quipu/core";
 import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
 import type { Replica } from "@quipu/cluster";
@@ -43,8 +44,11 @@ const status: NodeStatus = {
       longestCheckpointSliceMs: 0.5,
     },
   ],
+  cell: null,
   limits: { keysMax: 10 },
 };
+
+const noCell = (): Promise<never> => Promise.reject(new QuipuError("INVALID_ARGUMENT", "not a cell"));
 
 let replica: Replica;
 let options: HttpDoorOptions;
@@ -57,7 +61,14 @@ beforeAll(async () => {
   replica = await memoryReplica();
   const metrics = new Metrics();
   metrics.watch(() => status);
-  options = { replica, authenticator: new Authenticator([]), status: () => status, metrics, log: silentLog };
+  options = {
+    replica,
+    authenticator: new Authenticator([]),
+    status: () => status,
+    metrics,
+    operate: noCell,
+    log: silentLog,
+  };
   application = await createHttpApplication(options);
 });
 
@@ -288,7 +299,6 @@ describe("limits", () => {
           ? (caller: { fail: (tag: number, error: Error) => void }) => caller.fail(0, overloaded)
           : Reflect.get(target, name, target),
     });
-    const { QuipuError } = await import("@quipu/core");
     const overloaded = new QuipuError("OVERLOADED", "too much is waiting");
     const busy = await createHttpApplication({ ...options, replica: full, metrics: new Metrics() });
     const response = await busy.inject({ method: "POST", url: `${at(key)}:add`, payload: { delta: "1" } });
@@ -370,6 +380,7 @@ describe("the node", () => {
       "/healthz",
       "/readyz",
       "/v1/cluster",
+      "/v1/cluster/requests",
       "/v1/counters/{key}",
       "/v1/counters/{key}:add",
     ]);

@@ -21,6 +21,7 @@ function open(name: string, changes: Partial<Configuration> = {}): Promise<Quipu
     checkpointSeconds: 5,
     logLevel: "silent",
     tokens: [],
+    cell: undefined,
     ...changes,
   };
   return openNode({

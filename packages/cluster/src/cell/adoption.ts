@@ -8,7 +8,16 @@
  * Each step can be begun again after a crash in it. Until `stored` the old log stays as it is, untrimmed.
  */
 import { logIndex, memberOf } from "@quipu/consensus";
-import { type Clock, type Disk, invariant, type KeyValueStore, lsn, type Lsn, QuipuError, type Random } from "@quipu/core";
+import {
+  type Clock,
+  type Disk,
+  invariant,
+  type KeyValueStore,
+  lsn,
+  type Lsn,
+  QuipuError,
+  type Random,
+} from "@quipu/core";
 import { CounterMachine } from "@quipu/counters";
 import {
   foundingStart,

@@ -289,7 +289,8 @@ class CellCore implements NodeCore {
     const shard = this.#shardIfOpen();
     const node = this.#node;
     const view = node?.groups[0]?.inspect();
-    if (shard === undefined || view === undefined || node === undefined || this.#endpoints === undefined) return undefined;
+    if (shard === undefined || view === undefined || node === undefined || this.#endpoints === undefined)
+      return undefined;
     return {
       version,
       member: view.member,

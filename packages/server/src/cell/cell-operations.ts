@@ -51,7 +51,9 @@ export class CellOperations {
     const roster = await changeRoster(this.#node.door, (present) => {
       const known = nodeNamed(present, name);
       if (known !== undefined && !isSame(known.address, address)) {
-        throw refuse(`${name} is in the cell already, at ${formatAddress(known.address)}; to move it: quipu cell replace`);
+        throw refuse(
+          `${name} is in the cell already, at ${formatAddress(known.address)}; to move it: quipu cell replace`,
+        );
       }
       if (known !== undefined) return present;
       requireFree(present, name, address);
@@ -60,7 +62,9 @@ export class CellOperations {
       return { nodes: [...present.nodes, { name, node, address }], nextNode: node + 1 };
     });
     const { node } = nodeNamed(roster, name) as { readonly node: number };
-    return { text: `${name} may join as node ${node}: start it with an empty data directory; it becomes a voter by itself` };
+    return {
+      text: `${name} may join as node ${node}: start it with an empty data directory; it becomes a voter by itself`,
+    };
   }
 
   async #remove(name: string): Promise<CellAnswer> {

@@ -10,7 +10,12 @@ export type CellRequest =
   /** A learner becomes a voter now. */
   | { readonly type: "promote"; readonly name: string }
   /** A machine is lost: its member goes, and another machine may come under its name. */
-  | { readonly type: "replace"; readonly name: string; readonly address?: PeerAddress | undefined; readonly force: boolean }
+  | {
+      readonly type: "replace";
+      readonly name: string;
+      readonly address?: PeerAddress | undefined;
+      readonly force: boolean;
+    }
   | { readonly type: "transferLeadership"; readonly to: string };
 
 /** One sentence for the operator. */

@@ -45,8 +45,7 @@ function nodesOf(parts: CellStatusParts): readonly CellNodeStatus[] {
   const roster = node === undefined ? undefined : rosterOf(node.machine);
   const links = new Map(transport.peers().map((peer) => [peer.name, peer]));
   const known =
-    roster?.nodes ??
-    [...listed].map(([name, address]) => ({ name, address, node: links.get(name)?.node ?? 0 }));
+    roster?.nodes ?? [...listed].map(([name, address]) => ({ name, address, node: links.get(name)?.node ?? 0 }));
   return known
     .map((each) => nodeStatus(parts, each, links.get(each.name)))
     .toSorted((left, right) => (left.node ?? 0) - (right.node ?? 0) || left.name.localeCompare(right.name));

@@ -36,10 +36,16 @@ Examples:
     })),
   );
   command.addCommand(
-    asking("promote", "make a learner a voter now; it becomes one by itself once it has caught up", "<NAME>", "the node", (name) => ({
-      type: "promote",
-      name: parseNodeName(name, "quipu cell promote"),
-    })),
+    asking(
+      "promote",
+      "make a learner a voter now; it becomes one by itself once it has caught up",
+      "<NAME>",
+      "the node",
+      (name) => ({
+        type: "promote",
+        name: parseNodeName(name, "quipu cell promote"),
+      }),
+    ),
   );
   command.addCommand(
     asking("transfer-leadership", "let another node lead", "<NAME>", "the node", (to) => ({

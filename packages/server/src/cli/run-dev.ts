@@ -121,7 +121,9 @@ class DevCell {
       return;
     }
     // In a file or a pipe: a line when something happens.
-    const states = cell.nodes.map((node) => `${node.name} ${node.isReachable ? (node.isReady ? "ready" : "starting") : "away"}`);
+    const states = cell.nodes.map(
+      (node) => `${node.name} ${node.isReachable ? (node.isReady ? "ready" : "starting") : "away"}`,
+    );
     const events = `leader ${cell.leader ?? "none"}, term ${cell.term}: ${states.join(", ")}`;
     if (events !== this.#lastEvents) this.#screen.note(events);
     this.#lastEvents = events;

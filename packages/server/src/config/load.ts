@@ -182,7 +182,8 @@ function readCell(given: ReadonlyMap<SettingName, Given>): CellSettings | undefi
     throw refuse(`${given.get(stray)?.where ?? stray} is of a cell; give --cell-peers n1=host:port,... as well`);
   }
   const peers = parsePeers(peersText, given.get("cell-peers")?.where ?? "--cell-peers");
-  if (nameText === undefined) throw refuse(`--name is required with --cell-peers: which of ${[...peers.keys()].join(", ")}?`);
+  if (nameText === undefined)
+    throw refuse(`--name is required with --cell-peers: which of ${[...peers.keys()].join(", ")}?`);
   const name = parseNodeName(nameText, given.get("name")?.where ?? "--name");
   const own = peers.get(name);
   if (own === undefined) throw refuse(`--name ${name} is not among --cell-peers: ${[...peers.keys()].join(", ")}`);

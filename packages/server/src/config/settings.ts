@@ -93,11 +93,20 @@ export const settings: Settings = {
   "peer-bind": {
     schema: text,
     argument: "ADDRESS",
-    description: "cell: address to listen on for the other nodes; every one, unless --cell-peers names this machine only",
+    description:
+      "cell: address to listen on for the other nodes; every one, unless --cell-peers names this machine only",
   },
-  "peer-tls-certificate": { schema: text, argument: "FILE", description: "cell: PEM certificate; TLS both ways, with the next two" },
+  "peer-tls-certificate": {
+    schema: text,
+    argument: "FILE",
+    description: "cell: PEM certificate; TLS both ways, with the next two",
+  },
   "peer-tls-key": { schema: text, argument: "FILE", description: "cell: PEM key of the certificate" },
-  "peer-tls-ca": { schema: text, argument: "FILE", description: "cell: PEM certificate of who signed those of all nodes" },
+  "peer-tls-ca": {
+    schema: text,
+    argument: "FILE",
+    description: "cell: PEM certificate of who signed those of all nodes",
+  },
 };
 
 export type SettingName = keyof Settings;

@@ -160,7 +160,10 @@ export class FoundingProtocol {
 
   // A cell is there
 
-  #follow(members: readonly (Extract<Standing, { state: "member" }> & { readonly name: string })[], isTick: boolean): void {
+  #follow(
+    members: readonly (Extract<Standing, { state: "member" }> & { readonly name: string })[],
+    isTick: boolean,
+  ): void {
     const [first] = members;
     const other = members.find(({ cell }) => cell !== first?.cell);
     if (first === undefined) return;
@@ -216,7 +219,8 @@ export class FoundingProtocol {
       return this.#wait(`${lost}: its cell takes it back, but none can be founded with it. Empty it to found one.`);
     }
     const absent = this.#others.filter((name) => !fresh.has(name));
-    if (absent.length > 0) return this.#wait(`no answer from ${absent.join(", ")}: a cell is founded by all of its nodes`);
+    if (absent.length > 0)
+      return this.#wait(`no answer from ${absent.join(", ")}: a cell is founded by all of its nodes`);
     const coordinator = singles[0] ?? names[0];
     if (coordinator !== this.#me) return this.#wait(`${coordinator} founds the cell`);
     await this.#propose(fresh, isTick);
