@@ -183,32 +183,41 @@ describe("bad input closes one connection", () => {
   });
 });
 
-/** Passes bytes on until it is told to swallow them; sockets stay open. */
-async function proxyTo(
-  port: number,
-): Promise<{ readonly port: number; swallow: boolean; close(): void; passed: Buffer[] }> {
+interface Proxy {
+  readonly port: number;
+  /** Nothing gets through any more, not even that a side has closed. */
+  swallow: boolean;
+  /** Connections that the node behind it has closed itself while it swallowed. */
+  closedBehind: number;
+  readonly passed: Buffer[];
+  close(): void;
+}
+
+async function proxyTo(port: number): Promise<Proxy> {
   const sockets: net.Socket[] = [];
   const server = net.createServer((near) => {
     const far = net.connect(port, "127.0.0.1");
     sockets.push(near, far);
-    for (const [from, to] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      from.on("data", (chunk: Buffer) => {
-        if (proxy.swallow) return;
-        if (from === near) proxy.passed.push(chunk);
-        to.write(chunk);
-      });
-      from.on("close", () => to.destroy());
-      from.on("error", () => to.destroy());
-    }
+    near.on("data", (chunk: Buffer) => {
+      if (proxy.swallow) return;
+      proxy.passed.push(chunk);
+      far.write(chunk);
+    });
+    far.on("data", (chunk: Buffer) => void (proxy.swallow || near.write(chunk)));
+    near.on("error", () => near.destroy());
+    far.on("error", () => far.destroy());
+    near.on("close", () => void (proxy.swallow || far.destroy()));
+    far.on("close", () => {
+      if (proxy.swallow) proxy.closedBehind++;
+      else near.destroy();
+    });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const proxy = {
+  const proxy: Proxy = {
     port: (server.address() as net.AddressInfo).port,
     swallow: false,
-    passed: [] as Buffer[],
+    closedBehind: 0,
+    passed: [],
     close: () => {
       for (const socket of sockets) socket.destroy();
       server.close();
@@ -226,7 +235,7 @@ describe("links that are no links", () => {
     n2.transport.setPeers(new Map([["n1", { host: "127.0.0.1", port: proxy.port }]]));
     await until(() => n2.reachable.get("n1") === true);
     proxy.swallow = true;
-    await until(() => n2.reachable.get("n1") === false);
+    await until(() => n2.reachable.get("n1") === false && proxy.closedBehind > 0);
     expect(reasons(n2).some((reason) => reason.startsWith("nothing heard for"))).toBe(true);
     proxy.swallow = false;
     await until(() => n2.reachable.get("n1") === true);
@@ -261,6 +270,30 @@ describe("links that are no links", () => {
     expect(framesDropped).toBe(85);
     await until(() => n2.frames.length === 15);
   });
+});
+
+test("who stood still itself does not take that for the silence of others", async () => {
+  const settings = { beatMs: 20, silenceMs: 200 };
+  const n1 = await startNode("n1", { settings });
+  const n2 = await startNode("n2", { settings });
+  introduce({ n1, n2 });
+  await until(() => n1.reachable.get("n2") === true && n2.reachable.get("n1") === true);
+  const endMs = performance.now() + 400;
+  while (performance.now() < endMs);
+  // Both have beaten again: what was sent before the pause has been read, and so have the answers.
+  const before = n1.status("n2")?.framesSent ?? 0;
+  await until(() => (n1.status("n2")?.framesSent ?? 0) > before + 4);
+  expect([n1.ups, n2.ups]).toEqual([1, 1]);
+  expect([...n1.lines, ...n2.lines].filter(({ text }) => text.startsWith("lost"))).toEqual([]);
+});
+
+test("after close nothing is open", async () => {
+  const { n1, n2 } = await pair();
+  const { port } = n1.transport;
+  await n1.transport.close();
+  await n2.transport.close();
+  const error = await new Promise<Error>((resolve) => net.connect(port, "127.0.0.1").on("error", resolve));
+  expect(error).toMatchObject({ code: "ECONNREFUSED" });
 });
 
 test("a secret that is too short, a port that is taken", async () => {

@@ -4,7 +4,7 @@ import { controlBytesMax, peerFrameBytesMax } from "@quipu/protocol";
 export interface PeerSettings {
   /** Between two beats of a link. Beats cost one small write for each pair of nodes, whatever the number of groups. */
   readonly beatMs: number;
-  /** Nothing heard for so long: the link is dead. Six beats; half-open connections end no later than this. */
+  /** Nothing heard for so long: the link is dead. Counted in beats, six; half-open connections end no later than this. */
   readonly silenceMs: number;
   /** From connecting to welcome. Between machines it takes a few round trips; whoever is slower holds a place. */
   readonly handshakeMs: number;

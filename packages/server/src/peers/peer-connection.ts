@@ -35,6 +35,8 @@ export class PeerConnection {
   readonly #parser = new LinkFrameParser();
   readonly #batch = new FrameBatch();
   #isFlushWaiting = false;
+  /** Beats since the last bytes came. Not milliseconds: while this process stands still nobody can be heard. */
+  #silentBeats = 0;
   #isClosed = false;
   /** When we ended our side: nothing more is sent. */
   #endedMs: number | undefined;
@@ -126,7 +128,9 @@ export class PeerConnection {
 
   /** Called at each beat, after what had come was read. */
   beat(nowMs: number): void {
-    if (nowMs - this.heardMs > this.#services.settings.silenceMs) {
+    const { silenceMs, beatMs } = this.#services.settings;
+    this.#silentBeats++;
+    if (this.#silentBeats > silenceMs / beatMs) {
       this.destroy(`nothing heard for ${Math.round(nowMs - this.heardMs)} ms`);
       return;
     }
@@ -138,6 +142,7 @@ export class PeerConnection {
   #received(chunk: Buffer): void {
     if (this.#isClosed) return;
     this.heardMs = this.#services.clock.monotonicMs();
+    this.#silentBeats = 0;
     this.traffic.bytesReceived += chunk.length;
     const parser = this.#parser;
     parser.push(chunk);
