@@ -182,18 +182,21 @@ export class ReadQueue {
 
   #answer(reads: readonly WaitingRead[]): void {
     this.#count -= reads.length;
-    for (const { caller, tag, operation } of reads) {
-      caller.deliver(tag, this.#machine.read(operation));
-      caller.flush();
-    }
+    forEach(reads, ({ caller, tag, operation }) => caller.deliver(tag, this.#machine.read(operation)));
   }
 
   #fail(reads: readonly WaitingRead[], error: QuipuError): void {
     this.#count -= reads.length;
-    for (const { caller, tag } of reads) {
-      caller.fail(tag, error);
-      caller.flush();
-    }
+    forEach(reads, ({ caller, tag }) => caller.fail(tag, error));
+  }
+}
+
+/** With a flush after the last of each series of one caller: a write to its socket costs more than many reads. */
+function forEach(reads: readonly WaitingRead[], answer: (read: WaitingRead) => void): void {
+  for (let at = 0; at < reads.length; at++) {
+    const read = reads[at] as WaitingRead;
+    answer(read);
+    if (reads[at + 1]?.caller !== read.caller) read.caller.flush();
   }
 }
 
