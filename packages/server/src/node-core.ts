@@ -2,6 +2,7 @@
 import type { ReplicaDoor } from "@quipu/cluster";
 import type { CellAnswer, CellRequest } from "./cell/cell-requests.ts";
 import type { NodeEndpoints, NodeStatus } from "./node-status.ts";
+import type { DoorAddress } from "./resp/connection-face.ts";
 
 /** The part of the status that the core knows; the rest belongs to the doors. */
 export type CoreStatus = Pick<
@@ -19,6 +20,8 @@ export interface NodeCore {
   status(): CoreStatus;
   /** Where the doors are, as soon as that is known: the other nodes of a cell are told. */
   announce(endpoints: NodeEndpoints, isReady: boolean): void;
+  /** RESP doors of the cell that serve, as the SDK is told; undefined: there is only this process. */
+  doors?(): readonly DoorAddress[];
   /** Rejects with INVALID_ARGUMENT where this is no cell. */
   operate(request: CellRequest): Promise<CellAnswer>;
 }

@@ -93,7 +93,11 @@ async function open(options: NodeOptions, closers: Closers): Promise<QuipuNode> 
     random: new CryptoRandom(),
     bind,
     port: respPort,
-    options: { allowFlush: configuration.allowFlush, version },
+    options: {
+      allowFlush: configuration.allowFlush,
+      version,
+      ...(core.doors === undefined ? {} : { doors: core.doors.bind(core) }),
+    },
   }).catch((error: unknown) => {
     throw listenFailure(error, "--resp-port", bind, respPort);
   });

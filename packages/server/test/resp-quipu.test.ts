@@ -233,7 +233,7 @@ describe("the command table", () => {
     "client|setname client|setinfo client|no-evict client|reply client|kill dbsize flushdb flushall wait get set setnx " +
     "setex psetex getset getdel getex mget mset msetnx incr decr incrby decrby incrbyfloat increx del unlink exists " +
     "type touch expire pexpire expireat pexpireat ttl pttl expiretime pexpiretime persist keys scan randomkey multi " +
-    "exec discard watch unwatch q.bound q.once q.readmode q.session q.batch";
+    "exec discard watch unwatch q.bound q.once q.readmode q.session q.cell q.batch";
 
   test("has what is promised, and COMMAND, INFO and DOCS describe all of it", async () => {
     const caller = await connected();

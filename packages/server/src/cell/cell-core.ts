@@ -21,6 +21,7 @@ import type { CoreStatus, NodeCore } from "../node-core.ts";
 import type { NodeEndpoints } from "../node-status.ts";
 import { PeerTransport } from "../peers/peer-transport.ts";
 import { CryptoRandom } from "../ports/crypto-random.ts";
+import type { DoorAddress } from "../resp/connection-face.ts";
 import { chainOf, shardStatus } from "../shard-status.ts";
 import type { CoreOptions } from "../single-core.ts";
 import { version } from "../version.ts";
@@ -161,6 +162,18 @@ class CellCore implements NodeCore {
         waitingFor: this.isServing ? undefined : this.#waitingFor,
       }),
     };
+  }
+
+  doors(): readonly DoorAddress[] {
+    const { name } = this.#options.cell;
+    const own = this.#endpoints === undefined ? [] : [{ name, ...this.#reachableAt(this.#endpoints.resp) }];
+    const reachable = new Set(
+      (this.#transport?.peers() ?? []).filter((peer) => peer.reachable).map((peer) => peer.name),
+    );
+    const others = [...this.#reports]
+      .filter(([other, report]) => report.ready && reachable.has(other))
+      .map(([other, report]) => ({ name: other, ...report.resp }));
+    return [...own, ...others];
   }
 
   async operate(request: CellRequest): Promise<CellAnswer> {

@@ -117,7 +117,7 @@ class DevCell {
 
   #show(cell: CellStatus): void {
     if (this.#screen.isLive) {
-      this.#screen.show(`${describeCell(cell)}\n\nCtrl-C stops the cell`);
+      this.#screen.show(`${describeCell(cell, this.#screen.columns)}\n\nCtrl-C stops the cell`);
       return;
     }
     // In a file or a pipe: a line when something happens.

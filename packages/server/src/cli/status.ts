@@ -56,47 +56,71 @@ function describe(status: NodeStatus): string {
   return `${describeCell(cell)}\n\n${formatPairs(pairs)}`;
 }
 
+type Row = CellStatus["nodes"][number];
+
+interface CellColumn {
+  readonly title: string;
+  readonly align?: "right";
+  readonly text: (node: Row) => string;
+  /** Left out where there is little room. */
+  readonly isDetail?: true;
+}
+
+const cellColumns: readonly CellColumn[] = [
+  { title: "node", text: (node) => node.name },
+  {
+    title: "role",
+    text: (node) => (node.isLeader ? "leader" : node.standing === "none" ? "not in it" : node.standing),
+  },
+  { title: "state", text: stateOf },
+  { title: "applied", align: "right", text: (node) => node.appliedPosition ?? "-" },
+  { title: "lag", align: "right", text: (node) => (node.lag === null ? "-" : formatCount(node.lag)) },
+  {
+    title: "round trip",
+    align: "right",
+    text: (node) => (node.roundTripMs === null ? "-" : `${node.roundTripMs.toFixed(1)} ms`),
+    isDetail: true,
+  },
+  { title: "peers", text: (node) => node.address, isDetail: true },
+  { title: "RESP", text: (node) => place(node.resp) },
+  { title: "HTTP", text: (node) => place(node.http) },
+  { title: "version", text: (node) => node.version ?? "-", isDetail: true },
+];
+
 /** Who is in the cell and how each of them is: what an operator looks at first. */
-export function describeCell(cell: CellStatus): string {
+export function describeCell(cell: CellStatus, columnsOfTerminal: number = Number.POSITIVE_INFINITY): string {
   const head = formatPairs([
     ["cell", `${cell.id ?? "not formed yet"}, seen from ${cell.name}`],
     ["leader", cell.leader === null ? "none" : `${cell.leader}, term ${cell.term}`],
     ["committed", cell.committedPosition],
     ...(cell.waitingFor === null ? [] : [["waiting for", cell.waitingFor] as const]),
   ]);
-  const columns = [
-    { title: "node" },
-    { title: "role" },
-    { title: "state" },
-    { title: "applied", align: "right" },
-    { title: "lag", align: "right" },
-    { title: "round trip", align: "right" },
-    { title: "peers" },
-    { title: "RESP" },
-    { title: "HTTP" },
-    { title: "version" },
-  ] as const;
-  const place = (address: { readonly host: string; readonly port: number } | null): string =>
-    address === null ? "-" : `${address.host}:${address.port}`;
-  const rows = cell.nodes.map((node) => [
-    node.name,
-    node.isLeader ? "leader" : node.standing === "none" ? "not in it" : node.standing,
-    stateOf(node),
-    node.appliedPosition ?? "-",
-    node.lag === null ? "-" : formatCount(node.lag),
-    node.roundTripMs === null ? "-" : `${node.roundTripMs.toFixed(1)} ms`,
-    node.address,
-    place(node.resp),
-    place(node.http),
-    node.version ?? "-",
-  ]);
   const problems = cell.nodes
     .filter(({ problem, isReachable }) => problem !== null && !isReachable)
     .map(({ name, problem }) => `${name}: ${problem}`);
-  return [head, "", formatTable(columns, rows), ...(problems.length === 0 ? [] : ["", ...problems])].join("\n");
+  const whole = cellTable(cell, cellColumns);
+  const isWide = whole.split("\n").every((line) => line.length < columnsOfTerminal);
+  const table = isWide
+    ? whole
+    : cellTable(
+        cell,
+        cellColumns.filter(({ isDetail }) => isDetail !== true),
+      );
+  return [head, "", table, ...(problems.length === 0 ? [] : ["", ...problems])].join("\n");
 }
 
-function stateOf(node: CellStatus["nodes"][number]): string {
+function cellTable(cell: CellStatus, columns: readonly CellColumn[]): string {
+  return formatTable(
+    columns,
+    cell.nodes.map((node) => columns.map(({ text }) => text(node))),
+  );
+}
+
+function place(address: { readonly host: string; readonly port: number } | null): string {
+  return address === null ? "-" : `${address.host}:${address.port}`;
+}
+
+function stateOf(node: Row): string {
   if (!node.isReachable) return "unreachable";
   return node.isReady ? "ready" : (node.phase ?? "starting");
 }

@@ -88,6 +88,14 @@ export interface DoorServices {
   readonly runId: string;
   readonly version: string;
   readonly startedAtMs: number;
+  /** The RESP doors of the cell that serve at present, this one's first. */
+  doors(): readonly DoorAddress[];
   connections(): Iterable<RespConnection>;
   readonly connectionCount: number;
+}
+
+export interface DoorAddress {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
 }

@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { ReplicaDoor } from "@quipu/cluster";
 import { type Clock, QuipuError, type Random } from "@quipu/core";
 import type { Log } from "../log.ts";
+import type { DoorAddress } from "./connection-face.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
 import { idempotencyRetentionMsDefault, type RespDoorLimits, respDoorLimits } from "./limits.ts";
 import { DoorStatistics } from "./statistics.ts";
@@ -14,6 +15,8 @@ export interface RespDoorOptions {
   /** Quipu's own, for INFO. */
   readonly version?: string;
   readonly limits?: Partial<RespDoorLimits>;
+  /** Of the cell; a single process has this one only. */
+  readonly doors?: () => readonly DoorAddress[];
 }
 
 export interface RespDoorSetup {
@@ -111,6 +114,10 @@ class Door implements RespDoor, ConnectionOwner {
 
   acceptsToken(token: string): boolean {
     return this.#setup.authenticator.accepts(token);
+  }
+
+  doors(): readonly DoorAddress[] {
+    return this.#setup.options.doors?.() ?? [{ name: "", host: this.bind, port: this.#port }];
   }
 
   connections(): Iterable<Connection> {

@@ -1,5 +1,5 @@
-/** What the demo, the benchmark and the tests share: a server as a child process, the demo itself. */
+/** What the demo, the benchmark and the tests share: servers and cells as child processes, the demo itself. */
 export { ChildServer, type ChildServerOptions, type Exit, freePort } from "../local-cell/child-server.ts";
-export { type DemoOptions, DemoResources, type DemoResult, runDemo } from "./demo.ts";
+export { type DemoOptions, DemoResources, type DemoResult, runDemo } from "./demo/demo.ts";
 export { formatCount, formatTable } from "../cli/terminal/table.ts";
 export { isWhole, LocalCell, type LocalCellOptions, type LocalNode } from "../local-cell/local-cell.ts";

@@ -13,10 +13,16 @@ export class Screen {
     this.isLive = output.isTTY === true;
   }
 
+  /** Of the terminal; some say 0 where they do not know. */
+  get columns(): number {
+    const { columns } = this.#output;
+    return columns === undefined || columns <= 1 ? columnsUnknown : columns;
+  }
+
   /** Replaces the block. Lines are cut at the width of the terminal: a wrapped one could not be drawn over. */
   show(text: string): void {
     if (!this.isLive) return;
-    const columns = this.#output.columns ?? columnsUnknown;
+    const { columns } = this;
     const lines = text.split("\n").map((line) => line.slice(0, columns - 1));
     this.#erase();
     this.#output.write(`${lines.join("\n")}\n`);

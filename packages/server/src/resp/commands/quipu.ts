@@ -68,6 +68,18 @@ function openSession({ door }: RespConnection, args: CommandArguments, reply: Re
   reply.integer(expiresAtMs);
 }
 
+/** `Q.CELL`: rows of name, host, port: where the cell can be reached. */
+function listDoors({ door }: RespConnection, _args: CommandArguments, reply: RespWriter): void {
+  const doors = door.doors();
+  reply.arrayHeader(doors.length);
+  for (const { name, host, port } of doors) {
+    reply.arrayHeader(3);
+    reply.bulkText(name);
+    reply.bulkText(host);
+    reply.integer(port);
+  }
+}
+
 export const quipuCommands: readonly CommandEntry[] = [
   {
     name: "q.bound",
@@ -106,5 +118,15 @@ export const quipuCommands: readonly CommandEntry[] = [
         openSession(connection, args, reply);
       },
     },
+  },
+  {
+    name: "q.cell",
+    arity: 1,
+    flags: ["loading", "stale", "fast"],
+    group: "quipu",
+    since: "0.1.0",
+    summary: "List the nodes of the cell that take commands",
+    complexity: "O(N) of the nodes",
+    action: { type: "local", run: listDoors },
   },
 ];
