@@ -1,4 +1,4 @@
-/** How log and state can fail to belong together, as errors for people; and which errors of a log pass by themselves. */
+/** How log and state can fail to belong together, as errors for people; which errors pass by themselves, and which do not. */
 import { InvariantViolation, type Lsn, QuipuError } from "@quipu/core";
 import { recordFeatureLevel } from "@quipu/counters";
 
@@ -39,4 +39,16 @@ export function tooLarge(bytesMax: number): QuipuError {
 /** No quorum, no leader at the moment: the same question may have an answer soon. */
 export function isTemporary(error: unknown): boolean {
   return error instanceof QuipuError && (error.code === "OVERLOADED" || error.code === "LOG_APPEND_UNKNOWN");
+}
+
+export function isDamage(error: unknown): boolean {
+  return error instanceof QuipuError && (error.code === "STORE_CORRUPT" || error.code === "LOG_CORRUPT");
+}
+
+export function stopping(): QuipuError {
+  return new QuipuError("SHUTTING_DOWN", "the server is stopping");
+}
+
+export function notYet(): QuipuError {
+  return new QuipuError("OVERLOADED", "this node fetches the state from another and is not ready; retry later");
 }

@@ -13,8 +13,9 @@ import { type Batch, placeRide } from "./batch.ts";
 import { BatchQueue } from "./batch-queue.ts";
 import type { Caller, ReplicaDoor } from "./caller.ts";
 import { defaultReplicaLimits, type ReplicaLimits } from "./limits.ts";
+import { firstTail } from "./first-tail.ts";
 import { LogClock } from "./log-clock.ts";
-import { gapWithoutPeers, isTemporary, logTooShort, recordNotUnderstood, tooLarge } from "./log-errors.ts";
+import { gapWithoutPeers, logTooShort, recordNotUnderstood, tooLarge } from "./log-errors.ts";
 import type { ReplicaMutation } from "./mutation.ts";
 import { ReadQueue } from "./read-queue.ts";
 import { Submitter, type WriterIdentity } from "./submitter.ts";
@@ -43,9 +44,6 @@ export interface ReplicaOptions {
   /** Tests only. */
   readonly mutation?: ReplicaMutation;
 }
-
-/** Wait before a log without a quorum is asked for its tail again, while the replica starts. */
-const tailRetryMs = 100;
 
 /** A full disk is not asked again at once. */
 const refusedTickDelayMs = 1_000;
@@ -135,7 +133,7 @@ export class Replica implements ReplicaDoor {
   }
 
   async #start(): Promise<void> {
-    const tail = await this.#tailAtStart();
+    const tail = await firstTail(this.#log, this.#clock, () => this.#throwIfStopped());
     if (tail < this.#nextPosition) throw logTooShort(tail, this.machine.appliedLsn);
     await new Promise<void>((resolve) => {
       this.#subscription = this.#log.read(lsn(this.#nextPosition), (delivery) => this.#delivered(delivery));
@@ -153,21 +151,6 @@ export class Replica implements ReplicaDoor {
     this.#startFailed = undefined;
     this.#isStarted = true;
     this.#ticker.start();
-  }
-
-  async #tailAtStart(): Promise<Lsn> {
-    for (;;) {
-      try {
-        const { tail } = await this.#log.tail();
-        if (this.#stoppedBecause === undefined) return tail;
-      } catch (error) {
-        if (!isTemporary(error)) throw error;
-      }
-      if (this.#stoppedBecause === undefined) {
-        await new Promise<void>((resolve) => void this.#clock.setTimer(tailRetryMs, resolve));
-      }
-      this.#throwIfStopped();
-    }
   }
 
   #throwIfStopped(): void {
@@ -422,9 +405,8 @@ export class Replica implements ReplicaDoor {
     if (this.#stoppedBecause !== undefined) return;
     try {
       if (delivery.type === "gap") {
-        if (this.#onGap === undefined) {
-          throw gapWithoutPeers(delivery.trimmedUpTo, this.machine.appliedLsn, this.#startFailed !== undefined);
-        }
+        const isStarting = this.#startFailed !== undefined;
+        if (this.#onGap === undefined) throw gapWithoutPeers(delivery.trimmedUpTo, this.machine.appliedLsn, isStarting);
         this.#stop(new QuipuError("OVERLOADED", "this node lacks a part of the log and fetches the state instead"));
         this.#onGap(delivery.trimmedUpTo);
         return;

@@ -15,6 +15,7 @@ import type { ReplicaDoor } from "./caller.ts";
 import { Checkpointer, type CheckpointSettings } from "./checkpointer.ts";
 import type { ReplicaLimits } from "./limits.ts";
 import type { CheckpointerMutation, ReplicaMutation, ShardMutation } from "./mutation.ts";
+import { isDamage, notYet, stopping } from "./log-errors.ts";
 import { Replica } from "./replica.ts";
 import { ShardDoor } from "./shard-door.ts";
 import { type FetchedSnapshot, SnapshotFetcher, type SnapshotFetcherStatistics } from "./snapshot/fetcher.ts";
@@ -497,16 +498,4 @@ export class Shard {
       .filter(({ recordBytesBefore }) => recordBytesBefore >= since)
       .reduce((limit, { position }) => Math.min(limit, position), Number.POSITIVE_INFINITY);
   }
-}
-
-function isDamage(error: unknown): boolean {
-  return error instanceof QuipuError && (error.code === "STORE_CORRUPT" || error.code === "LOG_CORRUPT");
-}
-
-function stopping(): QuipuError {
-  return new QuipuError("SHUTTING_DOWN", "the server is stopping");
-}
-
-function notYet(): QuipuError {
-  return new QuipuError("OVERLOADED", "this node fetches the state from another and is not ready; retry later");
 }

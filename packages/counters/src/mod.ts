@@ -33,5 +33,9 @@ export {
   featureLevelMax,
   firstFeatureLevel,
   recordFeatureLevel,
-  readRecordId, RecordBuilder, recordHeaderBytes, type RecordId } from "./record.ts";
+  readRecordId,
+  RecordBuilder,
+  recordHeaderBytes,
+  type RecordId,
+} from "./record.ts";
 export type { Admission } from "./writers.ts";

@@ -22,7 +22,7 @@ import type { DivergenceReport } from "../agreement/agreement.ts";
 import type { ReplicaDoor } from "../caller.ts";
 import type { CheckpointSettings } from "../checkpointer.ts";
 import type { ReplicaLimits } from "../limits.ts";
-import type { CellMutation, CheckpointerMutation, ReplicaMutation } from "../mutation.ts";
+import type { CellMutation, CheckpointerMutation, ReplicaMutation, ShardMutation } from "../mutation.ts";
 import { Shard, type ShardOptions, type ShardStatus } from "../shard.ts";
 import type { SnapshotSettings } from "../snapshot/settings.ts";
 import type { WriterIdentity } from "../submitter.ts";
@@ -216,15 +216,18 @@ function shardExtras({
   settings,
   mutations,
   featureLevelMax,
+  node,
 }: CellNodeOptions): Pick<
   ShardOptions,
   "machine" | "replica" | "checkpoints" | "snapshots" | "mutation" | "replicaMutation" | "checkpointerMutation"
 > {
   const cell = mutations?.cell;
-  const isShards = cell !== undefined && cell !== "rejoin-under-old-identity" && cell !== "incarnation-not-raised";
+  const isShards = cell !== undefined && !isNodes(cell);
+  const drifts = cell === "state-drifts-on-one-node" && node === 1;
+  const counters = drifts ? "bounds-lost-on-set" : mutations?.counters;
   return {
     machine: {
-      ...(mutations?.counters === undefined ? {} : { mutation: mutations.counters }),
+      ...(counters === undefined ? {} : { mutation: counters }),
       ...(featureLevelMax === undefined ? {} : { featureLevelMax }),
     },
     ...(settings?.replica === undefined ? {} : { replica: settings.replica }),
@@ -234,4 +237,12 @@ function shardExtras({
     ...(mutations?.replica === undefined ? {} : { replicaMutation: mutations.replica }),
     ...(mutations?.checkpointer === undefined ? {} : { checkpointerMutation: mutations.checkpointer }),
   };
+}
+
+function isNodes(mutation: CellMutation): mutation is Exclude<CellMutation, ShardMutation> {
+  return (
+    mutation === "rejoin-under-old-identity" ||
+    mutation === "incarnation-not-raised" ||
+    mutation === "state-drifts-on-one-node"
+  );
 }
