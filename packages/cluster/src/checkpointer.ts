@@ -99,6 +99,7 @@ export class Checkpointer {
   #cancelTimer: (() => void) | undefined;
   #stopped = false;
   #isRetired = false;
+  #isAbandoned = false;
   #checkpointedUpTo: Lsn;
   #trimmedUpTo: Lsn;
   /** The last batch failed: the store takes no other before it was reopened. */
@@ -188,6 +189,14 @@ export class Checkpointer {
     while (this.#running !== undefined) await this.#running;
   }
 
+  /** At once, for a state that is no good: what is being written does not become durable any more, either. */
+  abandon(): void {
+    this.#isAbandoned = true;
+    this.#isRetired = true;
+    this.#stopped = true;
+    this.#cancelTimer?.();
+  }
+
   #isDue(): boolean {
     if (this.#running !== undefined || this.#stopped) return false;
     if (this.#machine.appliedLsn === this.#trimmedUpTo) return false;
@@ -199,6 +208,7 @@ export class Checkpointer {
 
   #runInBackground(): void {
     this.#run().catch((error: unknown) => {
+      if (error instanceof QuipuError && error.code === "STATE_DIVERGED") return;
       if (error instanceof QuipuError && error.code === "DISK_FULL") this.#onGivenUp(error);
       else this.#onFatal(error);
     });
@@ -241,6 +251,10 @@ export class Checkpointer {
     try {
       await this.#fill(frozen, batch);
       if (this.#logStart !== undefined) putLogStart(batch, this.#logStart.member, logStart);
+      if (this.#isAbandoned) {
+        await batch.abandon();
+        throw new QuipuError("STATE_DIVERGED", "this state is not to be stored");
+      }
       if (this.#mutation === "trim-before-store-sync") await this.#log.trim(frozen.position);
       // Synced before the log is cut: the store is then the only place that holds what was cut.
       await batch.write({ sync: true });

@@ -1,5 +1,6 @@
-/** How log and state can fail to belong together, as errors for people; and which errors of a log pass by themselves. */
-import { type Lsn, QuipuError } from "@quipu/core";
+/** How log and state can fail to belong together, as errors for people; which errors pass by themselves, and which do not. */
+import { InvariantViolation, type Lsn, QuipuError } from "@quipu/core";
+import { recordFeatureLevel } from "@quipu/counters";
 
 /** The log is cut only below a checkpoint, so it always ends above one. */
 export function logTooShort(tail: Lsn, applied: Lsn): QuipuError {
@@ -14,12 +15,40 @@ export function logBeginsTooLate(trimmedUpTo: Lsn, applied: Lsn): QuipuError {
   return new QuipuError("LOG_CORRUPT", message);
 }
 
-export function recordNotUnderstood(position: Lsn): QuipuError {
-  const message = `the record at position ${position} is of a format or feature level that this version does not know`;
-  return new QuipuError("LOG_CORRUPT", message);
+/** The log was cut under its reader, and nobody else has the state. */
+export function gapWithoutPeers(trimmedUpTo: Lsn, applied: Lsn, isStarting: boolean): Error {
+  return isStarting
+    ? logBeginsTooLate(trimmedUpTo, applied)
+    : new InvariantViolation(`the log was trimmed to ${trimmedUpTo} under a reader at ${applied + 1}`);
+}
+
+/** Passed over, it would lose what somebody acknowledged; applied as if it were known, replicas would diverge. */
+export function recordNotUnderstood(position: Lsn, record: Uint8Array, levelMax: number): QuipuError {
+  const level = recordFeatureLevel(record);
+  if (level !== undefined && level > levelMax) {
+    const levels = `feature level ${level}, this version knows ${levelMax}`;
+    return new QuipuError("VERSION_TOO_OLD", `the record at position ${position} is of ${levels}`);
+  }
+  return new QuipuError("LOG_CORRUPT", `the record at position ${position} is of a format that is not known`);
+}
+
+export function tooLarge(bytesMax: number): QuipuError {
+  return new QuipuError("VALUE_TOO_LARGE", `the command takes more than ${bytesMax} bytes in the log`);
 }
 
 /** No quorum, no leader at the moment: the same question may have an answer soon. */
 export function isTemporary(error: unknown): boolean {
   return error instanceof QuipuError && (error.code === "OVERLOADED" || error.code === "LOG_APPEND_UNKNOWN");
+}
+
+export function isDamage(error: unknown): boolean {
+  return error instanceof QuipuError && (error.code === "STORE_CORRUPT" || error.code === "LOG_CORRUPT");
+}
+
+export function stopping(): QuipuError {
+  return new QuipuError("SHUTTING_DOWN", "the server is stopping");
+}
+
+export function notYet(): QuipuError {
+  return new QuipuError("OVERLOADED", "this node fetches the state from another and is not ready; retry later");
 }

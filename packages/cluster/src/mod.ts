@@ -1,4 +1,5 @@
 /** Replica: batches commands into records, appends, applies, answers; checkpoints. On a cell also: snapshots, shards. */
+export type { AgreementStatus, DivergenceReport } from "./agreement/agreement.ts";
 export type { Caller, ReplicaDoor } from "./caller.ts";
 export {
   Checkpointer,

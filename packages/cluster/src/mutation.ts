@@ -23,6 +23,8 @@ export type CellMutation =
   | ShardMutation
   /** A node whose disk was lost or is damaged comes back as the member that it was, with an empty log. */
   | "rejoin-under-old-identity"
+  /** Node 1 loses the bounds of a key where it is set; the simulator's own look at the state is switched off. */
+  | "state-drifts-on-one-node"
   /** Each life of a node writes under the incarnation of the one before. */
   | "incarnation-not-raised";
 

@@ -13,8 +13,9 @@ import { type Batch, placeRide } from "./batch.ts";
 import { BatchQueue } from "./batch-queue.ts";
 import type { Caller, ReplicaDoor } from "./caller.ts";
 import { defaultReplicaLimits, type ReplicaLimits } from "./limits.ts";
+import { firstTail } from "./first-tail.ts";
 import { LogClock } from "./log-clock.ts";
-import { isTemporary, logBeginsTooLate, logTooShort, recordNotUnderstood } from "./log-errors.ts";
+import { gapWithoutPeers, logTooShort, recordNotUnderstood, tooLarge } from "./log-errors.ts";
 import type { ReplicaMutation } from "./mutation.ts";
 import { ReadQueue } from "./read-queue.ts";
 import { Submitter, type WriterIdentity } from "./submitter.ts";
@@ -36,14 +37,13 @@ export interface ReplicaOptions {
    * Absent: a broken invariant, because nobody else has the state.
    */
   readonly onGap?: (trimmedUpTo: Lsn) => void;
+  /** Behind each record, whether it changed anything or not. */
+  readonly onApplied?: (position: Lsn) => void;
   /** A broken invariant or a lost log: the owner ends the process. The replica has already stopped. */
   readonly onFatal: (error: unknown) => void;
   /** Tests only. */
   readonly mutation?: ReplicaMutation;
 }
-
-/** Wait before a log without a quorum is asked for its tail again, while the replica starts. */
-const tailRetryMs = 100;
 
 /** A full disk is not asked again at once. */
 const refusedTickDelayMs = 1_000;
@@ -57,7 +57,10 @@ export class Replica implements ReplicaDoor {
   readonly #limits: ReplicaLimits;
   readonly #onFatal: (error: unknown) => void;
   readonly #onGap: ((trimmedUpTo: Lsn) => void) | undefined;
+  readonly #onApplied: ((position: Lsn) => void) | undefined;
   readonly #isShared: boolean;
+  /** Records say that their readers have to know this one, where it is above the level in force. */
+  #raisedLevel = 0;
   readonly #submitter: Submitter;
   readonly #answerer: Answerer;
   readonly #reads: ReadQueue;
@@ -88,6 +91,7 @@ export class Replica implements ReplicaDoor {
     this.#batches = new BatchQueue(this.#limits, options.seed ?? 0, options.isShared === true);
     this.#onFatal = options.onFatal;
     this.#onGap = options.onGap;
+    this.#onApplied = options.onApplied;
     this.#isShared = options.isShared === true;
     this.#logClock = new LogClock(options.clock, options.machine.logTimeMs);
     const hooks = {
@@ -129,7 +133,7 @@ export class Replica implements ReplicaDoor {
   }
 
   async #start(): Promise<void> {
-    const tail = await this.#tailAtStart();
+    const tail = await firstTail(this.#log, this.#clock, () => this.#throwIfStopped());
     if (tail < this.#nextPosition) throw logTooShort(tail, this.machine.appliedLsn);
     await new Promise<void>((resolve) => {
       this.#subscription = this.#log.read(lsn(this.#nextPosition), (delivery) => this.#delivered(delivery));
@@ -141,27 +145,12 @@ export class Replica implements ReplicaDoor {
     await new Promise<void>((resolve) => {
       this.#onIdle = resolve;
       // On a shared log it makes no claim about the time: our clock may be the one that is wrong.
-      this.#submitter.submit(this.#batches.spare(), this.#isShared ? this.machine.logTimeMs : this.#logClock.nowMs());
+      this.#submit(this.#batches.spare(), this.#isShared ? this.machine.logTimeMs : this.#logClock.nowMs());
     });
     this.#throwIfStopped();
     this.#startFailed = undefined;
     this.#isStarted = true;
     this.#ticker.start();
-  }
-
-  async #tailAtStart(): Promise<Lsn> {
-    for (;;) {
-      try {
-        const { tail } = await this.#log.tail();
-        if (this.#stoppedBecause === undefined) return tail;
-      } catch (error) {
-        if (!isTemporary(error)) throw error;
-      }
-      if (this.#stoppedBecause === undefined) {
-        await new Promise<void>((resolve) => void this.#clock.setTimer(tailRetryMs, resolve));
-      }
-      this.#throwIfStopped();
-    }
   }
 
   #throwIfStopped(): void {
@@ -262,6 +251,14 @@ export class Replica implements ReplicaDoor {
     return this.#logClock.nowMs();
   }
 
+  /** Every member understands `level`: the next record raises it; where none is under way, an empty one. */
+  raiseFeatureLevel(level: number): void {
+    invariant(level <= this.machine.featureLevelMax, `feature level ${level} > ${this.machine.featureLevelMax}`);
+    if (!this.#isStarted || this.#stoppedBecause !== undefined) return;
+    this.#raisedLevel = level;
+    this.#tick();
+  }
+
   // Life cycle and statistics
 
   /** Every position below this is applied. */
@@ -340,7 +337,7 @@ export class Replica implements ReplicaDoor {
       // A batch that logs nothing still waits behind those in flight: its callers' replies have an order.
       if (!batch.logs && this.#submitter.inFlight > 0) return;
       this.#batches.take();
-      if (batch.logs) this.#submitter.submit(batch, this.#logClock.nowMs());
+      if (batch.logs) this.#submit(batch, this.#logClock.nowMs());
       else this.#finish(batch, () => this.#answerer.answerWithoutRecord(batch));
     }
   }
@@ -400,17 +397,26 @@ export class Replica implements ReplicaDoor {
 
   // The log
 
+  get #isOver(): boolean {
+    return this.#stoppedBecause !== undefined;
+  }
+
   #delivered(delivery: LogDelivery): void {
     if (this.#stoppedBecause !== undefined) return;
     try {
       if (delivery.type === "gap") {
-        if (this.#onGap === undefined) throw this.#gapError(delivery.trimmedUpTo);
+        const isStarting = this.#startFailed !== undefined;
+        if (this.#onGap === undefined) throw gapWithoutPeers(delivery.trimmedUpTo, this.machine.appliedLsn, isStarting);
         this.#stop(new QuipuError("OVERLOADED", "this node lacks a part of the log and fetches the state instead"));
         this.#onGap(delivery.trimmedUpTo);
         return;
       }
       let position: number = delivery.first;
-      for (const record of delivery.records) this.#apply(lsn(position++), record);
+      for (const record of delivery.records) {
+        this.#apply(lsn(position++), record);
+        // Whoever looked at the state behind that record may have found that it is no good.
+        if (this.#isOver) return;
+      }
       if (this.#isShared && this.#isStarted) this.#logClock.observe(this.machine.logTimeMs);
       this.#reads.advance(this.#nextPosition);
       this.#closeBatches();
@@ -425,18 +431,12 @@ export class Replica implements ReplicaDoor {
     }
   }
 
-  #gapError(trimmedUpTo: Lsn): Error {
-    return this.#startFailed === undefined
-      ? new InvariantViolation(`the log was trimmed to ${trimmedUpTo} under a reader at ${this.#nextPosition}`)
-      : logBeginsTooLate(trimmedUpTo, this.machine.appliedLsn);
-  }
-
   #apply(position: Lsn, record: Uint8Array): void {
     invariant(position >= this.#nextPosition, `the log went back: ${this.#nextPosition} -> ${position}`);
     this.#deliveringLsn = position;
-    const id = readRecordId(record);
+    const id = readRecordId(record, this.machine.featureLevelMax);
     // Passing over what somebody acknowledged would lose it: a later version of Quipu has written here.
-    if (id === undefined) throw recordNotUnderstood(position);
+    if (id === undefined) throw recordNotUnderstood(position, record, this.machine.featureLevelMax);
     const verdict = this.machine.beginRecord(position, record);
     const own = this.#ownNumber(id);
     if (verdict === "apply") {
@@ -457,12 +457,17 @@ export class Replica implements ReplicaDoor {
     this.#nextPosition = position + 1;
     this.#recordsApplied += 1;
     this.#recordBytesApplied += record.length;
+    this.#onApplied?.(position);
   }
 
   #tick(): boolean {
     if (!this.#isIdle || !this.#submitter.hasRoom) return false;
-    this.#submitter.submit(this.#batches.spare(), this.#logClock.nowMs());
+    this.#submit(this.#batches.spare(), this.#logClock.nowMs());
     return true;
+  }
+
+  #submit(batch: Batch, stampMs: number): void {
+    this.#submitter.submit(batch, stampMs, Math.max(this.machine.featureLevel, this.#raisedLevel));
   }
 
   #applyUnanswered(): void {
@@ -492,8 +497,4 @@ export class Replica implements ReplicaDoor {
     this.#startFailed?.(error);
     this.#onIdle?.();
   }
-}
-
-function tooLarge(bytesMax: number): QuipuError {
-  return new QuipuError("VALUE_TOO_LARGE", `the command takes more than ${bytesMax} bytes in the log`);
 }

@@ -10,10 +10,12 @@ import type { MemberId } from "@quipu/consensus";
 import { type Clock, type KeyValueStore, type Lsn, lsn, QuipuError, type Random } from "@quipu/core";
 import { CounterMachine, type MachineOptions } from "@quipu/counters";
 import type { LogReplication, VirtualLog } from "@quipu/log";
+import { Agreement, type AgreementStatus, type DivergenceReport } from "./agreement/agreement.ts";
 import type { ReplicaDoor } from "./caller.ts";
 import { Checkpointer, type CheckpointSettings } from "./checkpointer.ts";
 import type { ReplicaLimits } from "./limits.ts";
 import type { CheckpointerMutation, ReplicaMutation, ShardMutation } from "./mutation.ts";
+import { isDamage, notYet, stopping } from "./log-errors.ts";
 import { Replica } from "./replica.ts";
 import { ShardDoor } from "./shard-door.ts";
 import { type FetchedSnapshot, SnapshotFetcher, type SnapshotFetcherStatistics } from "./snapshot/fetcher.ts";
@@ -22,7 +24,7 @@ import { loadLogStart } from "./snapshot/log-start.ts";
 import { makeSnapshot } from "./snapshot/make.ts";
 import { defaultSnapshotSettings, type SnapshotLink, type SnapshotSettings } from "./snapshot/settings.ts";
 import { type OfferedSnapshot, SnapshotSource } from "./snapshot/source.ts";
-import { loadMachine } from "./state-store.ts";
+import { loadMachine, rejectState } from "./state-store.ts";
 import type { WriterIdentity } from "./submitter.ts";
 
 export interface ShardOptions {
@@ -35,6 +37,8 @@ export interface ShardOptions {
   /** Who the next replica is to the log: raised and durable before it resolves. */
   readonly nextIdentity: () => Promise<WriterIdentity>;
   readonly machine?: MachineOptions;
+  /** Replicas were found to differ: for logs and metrics. What has to be done about it the shard does by itself. */
+  readonly onDivergence?: (report: DivergenceReport) => void;
   readonly replica?: Partial<ReplicaLimits>;
   readonly checkpoints?: Partial<CheckpointSettings>;
   readonly snapshots?: Partial<SnapshotSettings>;
@@ -61,6 +65,7 @@ export interface ShardStatus {
   readonly snapshotsRejected: number;
   /** State stores of our own that did not decode. */
   readonly storesRejected: number;
+  readonly agreement: AgreementStatus;
   readonly fetching: SnapshotFetcherStatistics;
   readonly snapshotsMade: number;
   readonly chunksSent: number;
@@ -79,6 +84,7 @@ export class Shard {
   readonly #settings: SnapshotSettings;
   readonly #fetcher: SnapshotFetcher;
   readonly #source: SnapshotSource;
+  readonly #agreement: Agreement;
   #phase: ShardPhase = "loading";
   #machine: CounterMachine;
   #replica: Replica | undefined;
@@ -88,6 +94,8 @@ export class Shard {
   #wanted: { readonly source: MemberId; readonly atLeast: number } | undefined;
   /** The machine of a snapshot just installed: what is in the store. */
   #installed: CounterMachine | undefined;
+  /** The state in the store is no good, and does not say so yet. */
+  #isRejected = false;
   /** How the log goes on above the state in the store, as far as that is known. */
   #storedLogStart: Uint8Array | undefined;
   /** The snapshot under construction. */
@@ -120,6 +128,15 @@ export class Shard {
       make: (atLeast) => this.#makeSnapshot(atLeast),
       isUseful: (position) => this.#isUseful(position),
     });
+    this.#agreement = new Agreement({
+      shard,
+      link,
+      clock,
+      configuration: () => this.#replication?.configuration(),
+      onDiverged: (source, mayFetch) => this.#diverged(source, mayFetch),
+      onReport: (report) => options.onDivergence?.(report),
+      raise: (level) => this.#replica?.raiseFeatureLevel(level),
+    });
     link.handle("snapshotRequest", (from, message) => this.#source.onRequest(from, message));
     link.handle("snapshotChunk", (from, message) => this.#fetcher.onChunk(from, message));
     link.handle("snapshotRefused", (from, message) => this.#fetcher.onRefused(from, message));
@@ -142,6 +159,7 @@ export class Shard {
       snapshotsInstalled: this.#snapshotsInstalled,
       snapshotsRejected: this.#snapshotsRejected,
       storesRejected: this.#storesRejected,
+      agreement: { ...this.#agreement.status, featureLevel: this.#machine.featureLevel },
       fetching: this.#fetcher.statistics,
       snapshotsMade: this.#source.statistics.made,
       chunksSent: this.#source.statistics.chunksSent,
@@ -225,6 +243,7 @@ export class Shard {
     this.#phase = "replaying";
     const replica = this.#newReplica(identity, installed !== undefined);
     this.#replica = replica;
+    if (this.#replication !== undefined) this.#agreement.begin(this.#machine, identity);
     // Snapshots of what is in the store are served from here on: the quorum that this start waits for may need them.
     this.#checkpointer = checkpointer;
     const isOver = (): boolean => this.#wanted !== undefined || this.#isStopped;
@@ -242,6 +261,7 @@ export class Shard {
       });
       this.#endLife = undefined;
     }
+    this.#agreement.end();
     this.#checkpointer = undefined;
     // Else what it still writes could go over the state that comes next.
     await checkpointer.retire();
@@ -323,11 +343,38 @@ export class Shard {
       identity,
       seed: random.uint32(),
       isShared: this.#replication !== undefined,
+      onApplied: (position) => this.#agreement.applied(position),
       onFatal: (error) => this.#fail(error),
       ...(this.#replication === undefined ? {} : { onGap: (upTo) => this.#lacks(undefined, upTo) }),
       ...(limits === undefined ? {} : { limits }),
       ...(mutation === undefined ? {} : { mutation }),
     });
+  }
+
+  /** `member` understands records up to `level`, as the transport has heard; what it says itself counts as well. */
+  peerSupports(member: MemberId, level: number): void {
+    this.#agreement.peerSupports(member, level);
+  }
+
+  /** A majority has another state than ours: nothing of ours is served or stored from here on. */
+  #diverged(source: MemberId, mayFetch: boolean): void {
+    if (this.#isStopped || this.#wanted !== undefined) return;
+    const text = `at position ${this.#machine.appliedLsn} the state is not that of a majority`;
+    const error = new QuipuError("STATE_DIVERGED", mayFetch ? `${text}; it is fetched` : `${text}, again`);
+    this.#checkpointer?.abandon();
+    this.#source.forget();
+    this.#wanted = { source, atLeast: 0 };
+    this.#isRejected = true;
+    this.#phase = "fetching";
+    this.#replica?.close(error);
+    if (mayFetch) this.#endLife?.();
+    else void this.#rejectState().then(() => this.#fail(error));
+  }
+
+  /** Best effort: on a full disk a restart finds out anew. */
+  async #rejectState(): Promise<void> {
+    await rejectState(this.#options.store).catch(() => undefined);
+    this.#isRejected = false;
   }
 
   /** What stands in memory is no longer to be trusted: nothing of it is served, or written, from here on. */
@@ -360,6 +407,7 @@ export class Shard {
   /** Until a snapshot is in place, or the shard is stopped. */
   async #catchUp(): Promise<void> {
     this.#phase = "fetching";
+    if (this.#isRejected) await this.#rejectState();
     for (let wanted = this.#wanted; wanted !== undefined && !this.#isStopped; wanted = this.#wanted) {
       // Never back: what this node has said that it has, it has.
       const atLeast = Math.max(wanted.atLeast, this.#machine.appliedLsn);
@@ -450,16 +498,4 @@ export class Shard {
       .filter(({ recordBytesBefore }) => recordBytesBefore >= since)
       .reduce((limit, { position }) => Math.min(limit, position), Number.POSITIVE_INFINITY);
   }
-}
-
-function isDamage(error: unknown): boolean {
-  return error instanceof QuipuError && (error.code === "STORE_CORRUPT" || error.code === "LOG_CORRUPT");
-}
-
-function stopping(): QuipuError {
-  return new QuipuError("SHUTTING_DOWN", "the server is stopping");
-}
-
-function notYet(): QuipuError {
-  return new QuipuError("OVERLOADED", "this node fetches the state from another and is not ready; retry later");
 }

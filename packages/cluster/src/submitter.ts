@@ -75,10 +75,10 @@ export class Submitter {
   }
 
   /** Finishes the batch's record and appends it. */
-  submit(batch: Batch, stampMs: number): void {
+  submit(batch: Batch, stampMs: number, featureLevel: number): void {
     invariant(this.hasRoom, `no room: ${this.#unresolved.length} records in flight`);
     batch.number = this.#nextNumber++;
-    batch.record = batch.builder.finish({ ...this.#identity, number: batch.number }, stampMs);
+    batch.record = batch.builder.finish({ ...this.#identity, number: batch.number }, stampMs, featureLevel);
     this.#unresolved.push(batch);
     this.#append(batch);
   }

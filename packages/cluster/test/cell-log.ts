@@ -2,6 +2,7 @@
  * One log that several nodes share, in memory: positions have holes as Raft's have (no-ops, configurations), each node's
  * handle may be cut off or trimmed on its own, and keeps to the faces of an engine that replicates.
  */
+import { type Configuration, foundingConfiguration, memberId } from "@quipu/consensus";
 import { type Lsn, lsn, QuipuError } from "@quipu/core";
 import type { Appended, Chain, LogDelivery, LogReplication, Subscription, Tail, VirtualLog } from "@quipu/log";
 
@@ -125,6 +126,10 @@ export class CellLog implements VirtualLog, LogReplication {
     this.installs.push(position);
     this.start = Math.max(this.start, position);
     return Promise.resolve();
+  }
+
+  configuration(): Configuration {
+    return foundingConfiguration(this.#common.handles.map((_, i) => memberId(i + 1)));
   }
 
   onSnapshotNeeded(handler: (source: number, atLeast: Lsn) => void): void {

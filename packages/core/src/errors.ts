@@ -56,6 +56,8 @@ export type ErrorCode =
   | "LOG_APPEND_UNKNOWN"
   | "LOG_CORRUPT"
   | "STORE_CORRUPT"
+  | "STATE_DIVERGED"
+  | "VERSION_TOO_OLD"
   | "DATA_DIRECTORY_IN_USE"
   | "DATA_DIRECTORY_UNUSABLE"
   | "DISK_FULL"
@@ -109,6 +111,16 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorDescription>> = {
     "The write-ahead log holds bytes that cannot be a torn tail; file and offset are named.",
   ),
   STORE_CORRUPT: definite(500, "ERR", "The state store holds an entry that does not decode."),
+  STATE_DIVERGED: definite(
+    503,
+    "OVERLOADED",
+    "The state of this node is not that of a majority; the node serves nothing before it has fetched theirs.",
+  ),
+  VERSION_TOO_OLD: definite(
+    500,
+    "ERR",
+    "The cell writes records of a feature level that this version of Quipu does not know.",
+  ),
   DATA_DIRECTORY_IN_USE: definite(500, "ERR", "Another process holds the data directory."),
   DATA_DIRECTORY_UNUSABLE: definite(500, "ERR", "The data directory cannot be created, read or written."),
   DISK_FULL: definite(507, "OVERLOADED", "No space is left for the write-ahead log; nothing was written, reads go on."),

@@ -152,6 +152,11 @@ export class ChangeTracker {
     return left;
   }
 
+  /** Changed entries that wait to be hashed. */
+  get hashPendingCount(): number {
+    return this.#unhashedCount;
+  }
+
   /** Brings the hash sum up to date. */
   hashPending(): void {
     this.hashBacklog(Number.POSITIVE_INFINITY);

@@ -11,6 +11,7 @@ import type { ChangeSink, ChangeTracker, TrackedEntries } from "./change-tracker
 import { databaseCount } from "./codec-fields.ts";
 import { readContent } from "./counter-entry.ts";
 import { ContentHash, HashSum } from "./hash.ts";
+import { firstFeatureLevel } from "./record.ts";
 import type { State } from "./state.ts";
 import { compareBytes, makeStoreKey, storeKeyHeadBytes, storeKeySlot, storePrefix } from "./store-key.ts";
 
@@ -95,6 +96,8 @@ function metaEntry(state: State, position: Lsn): StoreEntry {
   writer.varint(position);
   writer.varint(state.logTimeMs);
   writer.varint(state.expiredKeys);
+  // Absent at the first level: so it was before there were levels, and each value has one encoding.
+  if (state.featureLevel > firstFeatureLevel) writer.varint(state.featureLevel);
   return { key: makeStoreKey(storePrefix.meta, 0, 0, 0), value: writer.copy() };
 }
 
@@ -189,6 +192,7 @@ function loadMeta(state: State, reader: ByteReader): Lsn {
   const position = reader.varint() as Lsn; // A varint is a safe integer >= 0: all that an Lsn asks for.
   state.logTimeMs = reader.varint();
   state.expiredKeys = reader.varint();
+  state.featureLevel = reader.remaining > 0 ? reader.varint() : firstFeatureLevel;
   return position;
 }
 
@@ -212,6 +216,10 @@ export function hashBacklog(state: State, count: number): void {
   for (const tracker of trackersOf(state)) left = tracker.hashBacklog(left);
 }
 
+export function hashPendingCountOf(state: State): number {
+  return trackersOf(state).reduce((sum, tracker) => sum + tracker.hashPendingCount, 0);
+}
+
 /** 16 hexadecimal digits over all entries, writers and log time; not over the position. */
 export function stateHashOf(state: State): string {
   const { counters, idempotency, sessions, writers } = state;
@@ -228,6 +236,7 @@ export function stateHashOf(state: State): string {
   }
   hash.start(storePrefix.meta);
   hash.double(state.logTimeMs);
+  if (state.featureLevel > firstFeatureLevel) hash.word(state.featureLevel);
   hash.finish();
   total.add(hash);
   return total.text();

@@ -29,5 +29,13 @@ export type {
   WriteOperation,
 } from "./operations.ts";
 export { type OutcomeValue, RunOutcome } from "./outcome.ts";
-export { featureLevel, readRecordId, RecordBuilder, recordHeaderBytes, type RecordId } from "./record.ts";
+export {
+  featureLevelMax,
+  firstFeatureLevel,
+  recordFeatureLevel,
+  readRecordId,
+  RecordBuilder,
+  recordHeaderBytes,
+  type RecordId,
+} from "./record.ts";
 export type { Admission } from "./writers.ts";

@@ -92,6 +92,8 @@ export const errorNumbers: Readonly<Record<ErrorCode, number>> = {
   PORT_IN_USE: 29,
   PUBLIC_BIND_REFUSED: 30,
   INVALID_CONFIGURATION: 31,
+  STATE_DIVERGED: 32,
+  VERSION_TOO_OLD: 33,
 };
 
 /** The error code of each number, or undefined where the number means none. */

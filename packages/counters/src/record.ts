@@ -10,10 +10,16 @@ import type { Command, Database } from "./operations.ts";
 import { OpenRuns } from "./open-runs.ts";
 
 export const recordFormat = 1;
-/** Raised when commands change their meaning; a record of a higher level than ours is not understood. */
-export const featureLevel = 1;
+/**
+ * The highest feature level that this version understands; raised when commands change their meaning (decision 0012).
+ * A record says which level its reader has to know.
+ */
+export const featureLevelMax = 1;
+/** Of a cell that has raised nothing. */
+export const firstFeatureLevel = 1;
 export const recordHeaderBytes = 32;
 
+const featureLevelOffset = 2;
 const numberOffset = 12;
 const stampOffset = 20;
 const commandCountOffset = 28;
@@ -32,19 +38,21 @@ export class RecordHeader {
   number = 0;
   stampMs = 0;
   commandCount = 0;
+  featureLevel: number = firstFeatureLevel;
 
-  /** Reads the header and leaves the reader at the first command. False if it is none that we understand. */
-  read(reader: ByteReader): boolean {
+  /** Reads the header and leaves the reader at the first command. False if it is none up to `levelMax`. */
+  read(reader: ByteReader, levelMax: number): boolean {
     if (reader.remaining < recordHeaderBytes) return false;
     const format = reader.u8();
     const reserved = reader.u8();
-    const level = reader.u16();
+    this.featureLevel = reader.u16();
     this.node = reader.u32();
     this.incarnation = reader.u32();
     this.number = reader.f64();
     this.stampMs = reader.f64();
     this.commandCount = reader.u32();
-    if (format !== recordFormat || reserved !== 0 || level !== featureLevel) return false;
+    if (format !== recordFormat || reserved !== 0) return false;
+    if (this.featureLevel < firstFeatureLevel || this.featureLevel > levelMax) return false;
     if (!Number.isSafeInteger(this.number) || this.number < 1) return false;
     if (!Number.isSafeInteger(this.stampMs) || this.stampMs < 0) return false;
     // Every command takes a byte at least: a hostile count cannot make anyone loop.
@@ -52,12 +60,18 @@ export class RecordHeader {
   }
 }
 
-/** Whose record this is, or undefined if its header is none that we understand. */
-export function readRecordId(record: Uint8Array): RecordId | undefined {
+/** Whose record this is, or undefined if its header is none that is understood up to `levelMax`. */
+export function readRecordId(record: Uint8Array, levelMax: number = featureLevelMax): RecordId | undefined {
   const header = new RecordHeader();
   const reader = new ByteReader();
   reader.reset(record);
-  return header.read(reader) ? header : undefined;
+  return header.read(reader, levelMax) ? header : undefined;
+}
+
+/** Which level its reader has to know; undefined where it is no record of our format. */
+export function recordFeatureLevel(record: Uint8Array): number | undefined {
+  if (record.length < recordHeaderBytes || record[0] !== recordFormat || record[1] !== 0) return undefined;
+  return new DataView(record.buffer, record.byteOffset).getUint16(featureLevelOffset, true);
 }
 
 /** Operations in a command: that many indexes of positions it takes. */
@@ -169,14 +183,14 @@ export class RecordBuilder {
     this.#runs.end();
   }
 
-  /** The finished record, owned by the caller. The builder is reset. */
-  finish(id: RecordId, stampMs: number): Uint8Array {
+  /** The finished record, owned by the caller. `level` above the one in force raises it. The builder is reset. */
+  finish(id: RecordId, stampMs: number, level: number = firstFeatureLevel): Uint8Array {
     const commandCount = this.#commandCount;
     const record = this.#writer.copy();
     this.reset();
     const view = new DataView(record.buffer);
     view.setUint8(0, recordFormat);
-    view.setUint16(2, featureLevel, true);
+    view.setUint16(featureLevelOffset, level, true);
     view.setUint32(4, id.node, true);
     view.setUint32(8, id.incarnation, true);
     view.setFloat64(numberOffset, id.number, true);

@@ -8,6 +8,7 @@ import type { MachineLimits } from "./limits.ts";
 import type { CounterMutation } from "./mutation.ts";
 import type { OutcomeValue } from "./outcome.ts";
 import { outcomeBytes } from "./outcomes.ts";
+import { firstFeatureLevel } from "./record.ts";
 import { SessionStore } from "./session-store.ts";
 import { Writers } from "./writers.ts";
 
@@ -24,6 +25,8 @@ export class State {
   readonly writers: Writers;
   /** Never decreases. */
   logTimeMs = 0;
+  /** Of the highest record applied: the meaning of commands from there on, on every replica. Never decreases. */
+  featureLevel: number = firstFeatureLevel;
   /** The record being applied, or applied last. */
   lsn: Lsn = 0 as Lsn;
   /** Index in the record of the operation being applied; 0 before the first. */

@@ -5,6 +5,7 @@
  * The shape is that of Delos (Balakrishnan et al., OSDI 2020): append, check tail, read, trim, seal.
  * Positions are log sequence numbers (LSN), from 1, growing strictly; they need not be dense.
  */
+import type { Configuration } from "@quipu/consensus";
 import type { Lsn } from "@quipu/core";
 
 /** Where a log ends. */
@@ -109,6 +110,8 @@ export interface LogReplication {
    * above it, unless it reaches it already. Durable when it resolves. Rejects with LOG_CORRUPT if `start` does not decode.
    */
   installed(start: Uint8Array): Promise<void>;
+  /** Who decides on this log at present, as far as this node has heard. */
+  configuration(): Configuration;
   /** `handler` hears, again and again, that this node needs a snapshot of `atLeast` or later, first to be asked of `source`. */
   onSnapshotNeeded(handler: (source: number, atLeast: Lsn) => void): void;
 }

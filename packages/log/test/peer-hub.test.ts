@@ -1,9 +1,13 @@
 /** Frames in and out of one member: what is not sound, of this cell and for this member is thrown away and counted. */
+import { crc32 } from "node:zlib";
 import { logIndex, memberId } from "@quipu/consensus";
 import type { Network } from "@quipu/core";
 import { encodePeerFrame, type PeerMessage } from "@quipu/protocol";
 import { expect, test } from "vitest";
 import { openPeerHub } from "../src/mod.ts";
+
+/** Of a frame: where its type stands. */
+const typeAt = 26;
 
 const message: PeerMessage = { type: "checkpointed", group: 1, upTo: logIndex(5) };
 
@@ -51,6 +55,15 @@ test("what is damaged, of another cell, for or from somebody else, or for nobody
   arrive(3, frame(9, 2, 1));
   arrive(2, frame(9, 2, 1));
   expect(hub.statistics()).toEqual({ damaged: 2, otherCell: 1, otherAddressee: 1, otherSender: 1, unhandled: 1 });
+});
+
+test("a message of a type that only newer versions know is passed over, and nothing counts as damaged", () => {
+  const { hub, arrive } = makeHub();
+  const bytes = frame(9, 2, 1);
+  bytes[typeAt] = 200;
+  new DataView(bytes.buffer, bytes.byteOffset).setUint32(4, crc32(bytes.subarray(8)), true);
+  arrive(2, bytes);
+  expect(hub.statistics()).toMatchObject({ damaged: 0, unhandled: 1 });
 });
 
 test("a message to oneself arrives without the network, and not before send has returned", async () => {

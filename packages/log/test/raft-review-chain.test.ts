@@ -1,4 +1,5 @@
 /** The chain: what one node needs no more stays for the others where several keep a segment; damaged bytes. */
+import { emptyConfiguration } from "@quipu/consensus";
 import { lsn } from "@quipu/core";
 import { expect, test } from "vitest";
 import {
@@ -16,6 +17,7 @@ test("a trim, which is one node's word, takes no segment out of the chain that o
   const replication: LogReplication = {
     startAt: () => undefined,
     installed: () => Promise.resolve(),
+    configuration: () => emptyConfiguration,
     onSnapshotNeeded: () => undefined,
   };
   const shared: LogletEngine = {

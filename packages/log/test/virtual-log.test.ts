@@ -1,4 +1,5 @@
 /** Switching a virtual log live: appends, readers and crashes across segments. */
+import { foundingConfiguration, memberId } from "@quipu/consensus";
 import { lsn, type Lsn } from "@quipu/core";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -309,6 +310,7 @@ describe("replication", () => {
     const replication: LogReplication = {
       startAt: (position) => Uint8Array.of(position),
       installed: async (start) => void asked.push(`installed ${start.join()}`),
+      configuration: () => foundingConfiguration([memberId(1)]),
       onSnapshotNeeded: (handler) => void handlers.push(handler),
     };
     return {

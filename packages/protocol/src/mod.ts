@@ -37,7 +37,7 @@ export {
   writeLinkHeader,
 } from "./peer/link-frame.ts";
 export { decodeHello, encodeHello, helloNonceBytes, isNodeName, type LinkHello } from "./peer/link-hello.ts";
-export { decodePeerFrame, encodePeerFrame, type PeerFrame } from "./peer/peer-frame.ts";
+export { decodePeerFrame, encodePeerFrame, isOfUnknownType, type PeerFrame } from "./peer/peer-frame.ts";
 export {
   groupStateBytesMax,
   logStartBytesMax,
@@ -45,5 +45,6 @@ export {
   peerFrameBytesMax,
   randomIdEnd,
   snapshotChunkBytesMax,
+  stateHashesMax,
 } from "./peer/peer-limits.ts";
 export type * from "./peer/peer-message.ts";

@@ -9,7 +9,7 @@ import {
   type Term,
   membersMax,
 } from "@quipu/consensus";
-import { type PeerFrame, type PeerMessage, randomIdEnd, type GroupState } from "@quipu/protocol";
+import { type PeerFrame, type PeerMessage, randomIdEnd, stateHashesMax, type GroupState } from "@quipu/protocol";
 import fc from "fast-check";
 
 const member: fc.Arbitrary<MemberId> = fc.oneof(
@@ -184,6 +184,22 @@ const otherMessages: readonly fc.Arbitrary<PeerMessage>[] = [
     shard: u32,
     transfer: randomId,
     reason: fc.constantFrom("busy", "unavailable"),
+  }),
+  fc.record({
+    type: fc.constant("stateHash"),
+    shard: u32,
+    incarnation: u32,
+    featureLevelMax: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 0xffff })),
+    hashes: fc
+      .uniqueArray(fc.tuple(natural, fc.uint8Array({ minLength: 8, maxLength: 8 })), {
+        maxLength: stateHashesMax,
+        selector: ([position]) => position,
+      })
+      .map((drawn) =>
+        drawn
+          .toSorted(([left], [right]) => left - right)
+          .map(([position, bytes]) => ({ position, hash: Buffer.from(bytes).toString("hex") })),
+      ),
   }),
 ];
 

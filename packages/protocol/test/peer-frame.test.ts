@@ -5,12 +5,15 @@ import { InvariantViolation } from "@quipu/core";
 import {
   decodePeerFrame,
   encodePeerFrame,
+  isOfUnknownType,
   logStartBytesMax,
   peerEntriesMax,
   peerFrameBytesMax,
   type PeerFrame,
   type PeerMessage,
   snapshotChunkBytesMax,
+  type StateHash,
+  stateHashesMax,
 } from "@quipu/protocol";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -65,7 +68,7 @@ describe("round trips", () => {
     const types = sampleFrames.map(({ frame: { message } }) =>
       message.type === "raft" ? message.message.type : message.type,
     );
-    expect(new Set(types).size).toBe(18);
+    expect(new Set(types).size).toBe(19);
   });
 
   test("a frame may lie anywhere in a larger buffer, and data is a view of it", () => {
@@ -117,6 +120,22 @@ describe("damage", () => {
       const bytes = encodePeerFrame(sampleFrames[3]?.frame as PeerFrame);
       bytes[3] = version;
       expect(decodePeerFrame(sealed(bytes)) !== undefined, `version ${version}`).toBe(version === 1);
+    }
+  });
+
+  test("a type that this version does not know is told from damage", () => {
+    const known = new Set(sampleFrames.map(({ frame }) => encodePeerFrame(frame)[typeAt]));
+    for (let type = 0; type < 256; type++) {
+      const bytes = forged(type, new Uint8Array(40).fill(type));
+      expect(isOfUnknownType(bytes), `type ${type}`).toBe(!known.has(type));
+      if (known.has(type)) continue;
+      expect(decodePeerFrame(bytes)).toBeUndefined();
+      for (const at of [0, 3, 5, 9, 13, typeAt, bodyAt + 3]) {
+        const damaged = bytes.slice();
+        damaged[at] = (damaged[at] as number) ^ 0x40;
+        expect(isOfUnknownType(damaged), `type ${type}, byte ${at}`).toBe(false);
+      }
+      expect(isOfUnknownType(bytes.slice(0, bodyAt - 1))).toBe(false);
     }
   });
 
@@ -187,6 +206,22 @@ describe("hostile lengths", () => {
     expect(decodePeerFrame(forged(32, body))).toBeUndefined();
   });
 
+  test.each(counts)("%d state hashes in a few bytes", (count) => {
+    const body = [...group, 1, 0, 0, 0, 1, ...varint(count), 5, 1, 2, 3, 4, 5, 6, 7, 8];
+    expect(decodePeerFrame(forged(41, Uint8Array.from(body)))).toBeUndefined();
+  });
+
+  test.each([
+    ["equal", 5, 5],
+    ["descending", 6, 5],
+  ])("positions of state hashes that are %s", (_name, first, second) => {
+    const hash = [1, 2, 3, 4, 5, 6, 7, 8];
+    const body = (other: number): Uint8Array =>
+      Uint8Array.from([...group, 1, 0, 0, 0, 1, 2, first, ...hash, other, ...hash]);
+    expect(decodePeerFrame(forged(41, body(second)))).toBeUndefined();
+    expect(decodePeerFrame(forged(41, body(first + 1)))).toBeDefined();
+  });
+
   test("an index beyond 2^53 - 1", () => {
     const body = [...group, 5, ...varint(Number.MAX_SAFE_INTEGER), 1, 0, 0, 1, 2, 1];
     expect(decodePeerFrame(forged(1, Uint8Array.from(body)))).toBeUndefined();
@@ -249,11 +284,16 @@ describe("limits of the encoder", () => {
     sequence: 1,
     operation: { kind: "seal" },
   } as const;
+  const hashes = { type: "stateHash", shard: 0, incarnation: 1, featureLevelMax: 1, hashes: [] } as const;
+  const hashesFrom = (first: number, count: number): readonly StateHash[] =>
+    Array.from({ length: count }, (_, i) => ({ position: first + i, hash: "0123456789abcdef" }));
   const framed = (message: PeerMessage): PeerFrame => ({ cell: 1, from: id(1), to: id(2), message });
 
   test("as much as allowed passes", () => {
     const full = framed({ ...chunk, data: new Uint8Array(snapshotChunkBytesMax), logStart: new Uint8Array(4096) });
     expect(decodePeerFrame(encodePeerFrame(full))).toBeDefined();
+    const most = framed({ ...hashes, featureLevelMax: 65_535, hashes: hashesFrom(2 ** 52, stateHashesMax) });
+    expect(decodePeerFrame(encodePeerFrame(most))).toEqual(most);
     const many = appendFrame(Array.from({ length: peerEntriesMax }, () => nothing));
     expect(decodePeerFrame(encodePeerFrame(many))).toBeDefined();
   });
@@ -270,6 +310,11 @@ describe("limits of the encoder", () => {
     ["log start", framed({ ...chunk, logStart: new Uint8Array(logStartBytesMax + 1) })],
     ["chunk", framed({ ...chunk, data: new Uint8Array(snapshotChunkBytesMax + 1) })],
     ["end of a chunk", framed({ ...chunk, offset: peerFrameBytesMax, data: new Uint8Array(1) })],
+    ["too many state hashes", framed({ ...hashes, hashes: hashesFrom(0, stateHashesMax + 1) })],
+    ["state hashes out of order", framed({ ...hashes, hashes: [...hashesFrom(5, 1), ...hashesFrom(4, 1)] })],
+    ["a state hash of other digits", framed({ ...hashes, hashes: [{ position: 1, hash: "0123456789ABCDEF" }] })],
+    ["feature level 0", framed({ ...hashes, featureLevelMax: 0 })],
+    ["feature level", framed({ ...hashes, featureLevelMax: 65_536 })],
     ["entries with a hole", appendFrame([nothing], 12)],
     ["too many entries", appendFrame(Array.from({ length: peerEntriesMax + 1 }, () => nothing))],
     ["a frame too large", appendFrame([new Uint8Array(peerFrameBytesMax)])],

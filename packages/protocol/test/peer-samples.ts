@@ -188,6 +188,20 @@ const sampleMessages: readonly (readonly [name: string, message: PeerMessage, he
     { type: "snapshotRefused", shard: 7, transfer: 5, reason: "unavailable" },
     "51504601 ae9497c9 26000000 ffeeddccbbaa 01000000 03040000 28 0700000005000000000001",
   ],
+  [
+    "stateHash",
+    {
+      type: "stateHash",
+      shard: 7,
+      incarnation: 12,
+      featureLevelMax: 1,
+      hashes: [
+        { position: 299, hash: "0123456789abcdef" },
+        { position: 300, hash: "00000000ffffffff" },
+      ],
+    },
+    "51504601 f9418708 39000000 ffeeddccbbaa 01000000 03040000 29 070000000c0000000102ab0267452301efcdab89ac0200000000ffffffff",
+  ],
 ];
 
 export interface SampleFrame {

@@ -8,8 +8,11 @@ import { naiveKey } from "./naive-operations.ts";
 export class Books {
   readonly #history: History;
   readonly #ledger: Ledger;
+  readonly #isBlind: boolean;
 
-  constructor(history: History, ledger: Ledger) {
+  /** `isBlind`: tests only; states are not looked at, so that others have to see what is wrong with them. */
+  constructor(history: History, ledger: Ledger, isBlind = false) {
+    this.#isBlind = isBlind;
     this.#history = history;
     this.#ledger = ledger;
   }
@@ -36,6 +39,7 @@ export class Books {
 
   /** The state is that of the whole history replayed from zero, sessions and idempotency entries included. */
   checkState(machine: CounterMachine): void {
+    if (this.#isBlind) return;
     const expected = this.#history.hashAt(machine.appliedLsn);
     const hash = machine.stateHash();
     check(

@@ -31,6 +31,7 @@ export type CheckName =
   | "durable-lost"
   | "went-back"
   | "log-order"
+  | "state-diverged"
   | "progress"
   | "configuration"
   | "seal"

@@ -18,10 +18,11 @@ import type {
   VirtualLog,
   WriteAheadLogLimits,
 } from "@quipu/log";
+import type { DivergenceReport } from "../agreement/agreement.ts";
 import type { ReplicaDoor } from "../caller.ts";
 import type { CheckpointSettings } from "../checkpointer.ts";
 import type { ReplicaLimits } from "../limits.ts";
-import type { CellMutation, CheckpointerMutation, ReplicaMutation } from "../mutation.ts";
+import type { CellMutation, CheckpointerMutation, ReplicaMutation, ShardMutation } from "../mutation.ts";
 import { Shard, type ShardOptions, type ShardStatus } from "../shard.ts";
 import type { SnapshotSettings } from "../snapshot/settings.ts";
 import type { WriterIdentity } from "../submitter.ts";
@@ -68,6 +69,10 @@ export interface CellNodeOptions {
   readonly observeLog?: (log: VirtualLog) => VirtualLog;
   /** For the simulator: after every step of a group. */
   readonly observeGroup?: (group: number, raft: RaftGroup) => void;
+  /** The highest feature level understood; tests stand in for other versions with it. */
+  readonly featureLevelMax?: number;
+  /** Replicas were found to differ: for logs and metrics. */
+  readonly onDivergence?: (report: DivergenceReport) => void;
   /** The state is loaded and the log replayed, in each life of the replica, before anybody is served. */
   readonly recovered?: (shard: Shard) => void;
 }
@@ -93,7 +98,7 @@ export class CellNode {
 
   /** Resolves when the node serves, which takes a quorum of its cell. Rejects where it cannot, or is stopped before. */
   async start(): Promise<void> {
-    const { observeLog, store, clock, random, settings, onFatal, mutations } = this.#options;
+    const { observeLog, store, clock, random, onFatal } = this.#options;
     const log = await openCellLog(this.#logOptions());
     this.#log = log;
     const shard = new Shard({
@@ -105,7 +110,8 @@ export class CellNode {
       link: log.hub,
       nextIdentity: () => this.#nextIdentity(log),
       onFatal,
-      ...shardExtras(settings, mutations),
+      ...shardExtras(this.#options),
+      ...(this.#options.onDivergence === undefined ? {} : { onDivergence: this.#options.onDivergence }),
       ...(this.#options.recovered === undefined ? {} : { recovered: this.#options.recovered }),
     });
     this.#shard = shard;
@@ -170,6 +176,11 @@ export class CellNode {
     await this.#shard?.checkpoint();
   }
 
+  /** The transport has heard that `member` understands records up to feature level `level`. */
+  peerSupports(member: MemberId, level: number): void {
+    this.#shard?.peerSupports(member, level);
+  }
+
   get #opened(): CellLog {
     invariant(this.#log !== undefined, "the node has not opened its log yet");
     return this.#log;
@@ -201,17 +212,24 @@ export class CellNode {
   }
 }
 
-function shardExtras(
-  settings: CellNodeSettings | undefined,
-  mutations: CellMutations | undefined,
-): Pick<
+function shardExtras({
+  settings,
+  mutations,
+  featureLevelMax,
+  node,
+}: CellNodeOptions): Pick<
   ShardOptions,
   "machine" | "replica" | "checkpoints" | "snapshots" | "mutation" | "replicaMutation" | "checkpointerMutation"
 > {
   const cell = mutations?.cell;
-  const isShards = cell !== undefined && cell !== "rejoin-under-old-identity" && cell !== "incarnation-not-raised";
+  const isShards = cell !== undefined && !isNodes(cell);
+  const drifts = cell === "state-drifts-on-one-node" && node === 1;
+  const counters = drifts ? "bounds-lost-on-set" : mutations?.counters;
   return {
-    ...(mutations?.counters === undefined ? {} : { machine: { mutation: mutations.counters } }),
+    machine: {
+      ...(counters === undefined ? {} : { mutation: counters }),
+      ...(featureLevelMax === undefined ? {} : { featureLevelMax }),
+    },
     ...(settings?.replica === undefined ? {} : { replica: settings.replica }),
     ...(settings?.checkpoints === undefined ? {} : { checkpoints: settings.checkpoints }),
     ...(settings?.snapshots === undefined ? {} : { snapshots: settings.snapshots }),
@@ -219,4 +237,12 @@ function shardExtras(
     ...(mutations?.replica === undefined ? {} : { replicaMutation: mutations.replica }),
     ...(mutations?.checkpointer === undefined ? {} : { checkpointerMutation: mutations.checkpointer }),
   };
+}
+
+function isNodes(mutation: CellMutation): mutation is Exclude<CellMutation, ShardMutation> {
+  return (
+    mutation === "rejoin-under-old-identity" ||
+    mutation === "incarnation-not-raised" ||
+    mutation === "state-drifts-on-one-node"
+  );
 }

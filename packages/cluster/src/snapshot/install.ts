@@ -11,7 +11,7 @@ import { type Clock, invariant, type KeyValueStore, QuipuError } from "@quipu/co
 import type { CounterMachine } from "@quipu/counters";
 import type { LogReplication } from "@quipu/log";
 import type { ShardMutation } from "../mutation.ts";
-import { stateRange } from "../state-store.ts";
+import { acceptState, stateRange } from "../state-store.ts";
 import type { FetchedSnapshot } from "./fetcher.ts";
 import { SnapshotReader } from "./format.ts";
 import { putLogStart, type StoredLogStart } from "./log-start.ts";
@@ -98,6 +98,7 @@ async function replaceState(fetched: FetchedSnapshot, options: InstallOptions, s
       if (++put % settings.entriesPerSlice === 0) await turn(clock);
     }
     putLogStart(batch, member, fetched.logStart);
+    acceptState(batch);
   } catch (error) {
     await batch.abandon();
     throw error;

@@ -76,6 +76,12 @@ export class SnapshotSource {
     }
   }
 
+  /** The state that these were made of is no good. */
+  forget(): void {
+    this.#kept = [];
+    this.#transfers.clear();
+  }
+
   /** Forgets everything; what is asked later goes unanswered, and the requester turns to somebody else. */
   close(): void {
     this.#closed = true;

@@ -4,7 +4,7 @@
  */
 import type { MemberId } from "@quipu/consensus";
 import { invariant, type Network } from "@quipu/core";
-import { decodePeerFrame, encodePeerFrame, type PeerMessage } from "@quipu/protocol";
+import { decodePeerFrame, encodePeerFrame, isOfUnknownType, type PeerMessage } from "@quipu/protocol";
 
 export type PeerMessageType = PeerMessage["type"];
 
@@ -22,7 +22,7 @@ export interface PeerHubStatistics {
   readonly otherAddressee: number;
   /** From another member than the transport says. */
   readonly otherSender: number;
-  /** Nobody here takes messages of that type. */
+  /** Nobody here takes messages of that type, or a newer version sends them: nothing is wrong. */
   readonly unhandled: number;
 }
 
@@ -87,7 +87,7 @@ class FramingPeerHub implements PeerHub {
   /** False: damaged. */
   onFrame(from: number, bytes: Uint8Array): boolean {
     const frame = decodePeerFrame(bytes);
-    if (frame === undefined) this.#dropped.damaged++;
+    if (frame === undefined) this.#dropped[isOfUnknownType(bytes) ? "unhandled" : "damaged"]++;
     else if (frame.cell !== this.#cell) this.#dropped.otherCell++;
     else if (frame.to !== this.member) this.#dropped.otherAddressee++;
     else if (frame.from !== from) this.#dropped.otherSender++;

@@ -5,6 +5,7 @@
  * loglet, seal the old one, read its final tail, compare-and-set the chain. Whoever dies in between leaves
  * a sealed chain, which anyone completes (Delos, OSDI 2020, section 4).
  */
+import { emptyConfiguration } from "@quipu/consensus";
 import { invariant, lsn, type Lsn, QuipuError } from "@quipu/core";
 import type {
   Appended,
@@ -124,6 +125,7 @@ class ChainedLog implements VirtualLog {
     return {
       startAt: (position) => this.#last().replication()?.startAt(position),
       installed: async (start) => this.#last().replication()?.installed(start),
+      configuration: () => this.#last().replication()?.configuration() ?? emptyConfiguration,
       onSnapshotNeeded: (handler) => void this.#onSnapshotNeeded.push(handler),
     };
   }

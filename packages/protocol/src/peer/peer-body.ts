@@ -19,7 +19,7 @@ import {
   writeRandomId,
   writeU32,
 } from "./fields.ts";
-import { logStartBytesMax, peerEntriesMax, snapshotChunkBytesMax } from "./peer-limits.ts";
+import { logStartBytesMax, peerEntriesMax, snapshotChunkBytesMax, stateHashesMax } from "./peer-limits.ts";
 import type {
   BarrierReply,
   Forward,
@@ -29,6 +29,8 @@ import type {
   SnapshotChunk,
   SnapshotRefused,
   SnapshotRequest,
+  StateHash,
+  StateHashes,
 } from "./peer-message.ts";
 
 export type OtherMessage = Exclude<PeerMessage, RaftPeerMessage>;
@@ -73,6 +75,9 @@ export function writePeerBody(writer: ByteWriter, message: OtherMessage): void {
       writeRandomId(writer, message.transfer);
       writeName(writer, snapshotRefusals, message.reason);
       return;
+    case "stateHash":
+      writeStateHashes(writer, message);
+      return;
     default:
       unreachable(message);
   }
@@ -104,6 +109,8 @@ export function readPeerBody(reader: ByteReader, type: OtherMessage["type"]): Ot
         transfer: readRandomId(reader),
         reason: readName(reader, snapshotRefusals),
       };
+    case "stateHash":
+      return readStateHashes(reader);
     default:
       return unreachable(type);
   }
@@ -261,4 +268,53 @@ function readSnapshotChunk(reader: ByteReader): SnapshotChunk {
   };
   if (message.offset + message.data.length > message.totalBytes) refuse("a chunk beyond the end of its snapshot");
   return message;
+}
+
+const hashDigits = 8;
+const hashPattern = /^[0-9a-f]{16}$/u;
+
+/** Of one state hash: a position as a varint, the hash in 64 bits. */
+export const stateHashBytesMax: number = 8 + 8;
+/** The same at least. */
+const stateHashBytesMin = 1 + 8;
+const featureLevelMax = 0xffff;
+
+function writeStateHashes(writer: ByteWriter, message: StateHashes): void {
+  const { hashes } = message;
+  if (hashes.length > stateHashesMax) outOfBounds("state hashes", hashes.length);
+  if (message.featureLevelMax > featureLevelMax) outOfBounds("feature level", message.featureLevelMax);
+  writeU32(writer, message.shard);
+  writeU32(writer, message.incarnation);
+  writePositive(writer, message.featureLevelMax);
+  writer.varint(hashes.length);
+  let last = -1;
+  for (const { position, hash } of hashes) {
+    if (position <= last) outOfBounds(`position behind ${last}`, position);
+    if (!hashPattern.test(hash)) outOfBounds("digits of a state hash", hash.length);
+    last = position;
+    writer.varint(position);
+    writer.u32(Number.parseInt(hash.slice(0, hashDigits), 16));
+    writer.u32(Number.parseInt(hash.slice(hashDigits), 16));
+  }
+}
+
+function readStateHashes(reader: ByteReader): StateHashes {
+  const shard = reader.u32();
+  const incarnation = reader.u32();
+  const level = readPositive(reader);
+  if (level > featureLevelMax) refuse(`feature level ${level}`);
+  const hashes: StateHash[] = [];
+  let last = -1;
+  for (let rest = reader.itemCount(stateHashesMax, stateHashBytesMin); rest > 0; rest--) {
+    const position = reader.varint();
+    if (position <= last) refuse("positions that do not ascend");
+    last = position;
+    hashes.push({ position, hash: readHash(reader) });
+  }
+  return { type: "stateHash", shard, incarnation, featureLevelMax: level, hashes };
+}
+
+function readHash(reader: ByteReader): string {
+  const half = (): string => reader.u32().toString(16).padStart(hashDigits, "0");
+  return half() + half();
 }

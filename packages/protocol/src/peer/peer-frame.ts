@@ -8,7 +8,7 @@ import { ByteReader, invariant } from "@quipu/core";
 import { finished, writerFor } from "./blocks.ts";
 import { entryBytesBound } from "./entry.ts";
 import { decodeWhole, readMember, readRandomId, refuse, writeMember, writeRandomId, writeU32 } from "./fields.ts";
-import { type OtherMessage, readPeerBody, writePeerBody } from "./peer-body.ts";
+import { type OtherMessage, readPeerBody, stateHashBytesMax, writePeerBody } from "./peer-body.ts";
 import { peerFrameBytesMax } from "./peer-limits.ts";
 import type { PeerMessage } from "./peer-message.ts";
 import { readRaftBody, writeRaftBody } from "./raft-body.ts";
@@ -52,6 +52,7 @@ const otherTypes: Readonly<Record<OtherMessage["type"], number>> = {
   snapshotRequest: 38,
   snapshotChunk: 39,
   snapshotRefused: 40,
+  stateHash: 41,
 };
 const raftTypeNames = namesByNumber(raftTypes);
 const otherTypeNames = namesByNumber(otherTypes);
@@ -62,7 +63,7 @@ function namesByNumber<Name extends string>(types: Readonly<Record<Name, number>
   return names;
 }
 
-/** Upper limit of the fields that have one: all but entries, records, snapshots and log starts. */
+/** Upper limit of the fields that have one: all but entries, records, snapshots, log starts and state hashes. */
 const fixedBytesMax = 128;
 
 /** No less than the bytes of the frame. */
@@ -75,6 +76,8 @@ function frameBytesBound(message: PeerMessage): number {
     for (const record of message.operation.records) bytes += record.length + 8;
   } else if (message.type === "snapshotChunk") {
     bytes += message.logStart.length + message.data.length;
+  } else if (message.type === "stateHash") {
+    bytes += message.hashes.length * stateHashBytesMax;
   }
   return bytes;
 }
@@ -117,7 +120,26 @@ export function decodePeerFrame(bytes: Uint8Array): PeerFrame | undefined {
   return decodeWhole(bytes, sharedReader, readFrame);
 }
 
+/**
+ * True of a whole, undamaged frame of a type that this version does not know: a newer node has more to say. It is passed
+ * over, and nothing is wrong with the link. For bytes that {@link decodePeerFrame} has refused.
+ */
+export function isOfUnknownType(bytes: Uint8Array): boolean {
+  if (bytes.length < headerBytes || bytes.length > peerFrameBytesMax) return false;
+  const isUnknown = decodeWhole(bytes, sharedReader, (reader) => {
+    readAddresses(reader);
+    const type = reader.u8();
+    reader.reset(reader.source, reader.end, reader.end); // Whatever its body may be.
+    return raftTypeNames[type] === undefined && otherTypeNames[type] === undefined;
+  });
+  return isUnknown === true;
+}
+
 function readFrame(reader: ByteReader): PeerFrame {
+  return { ...readAddresses(reader), message: readMessage(reader) };
+}
+
+function readAddresses(reader: ByteReader): Omit<PeerFrame, "message"> {
   if (reader.u32() !== magicAndVersion) refuse("not a frame of this version");
   const checksum = reader.u32();
   const bytes = reader.source;
@@ -126,7 +148,7 @@ function readFrame(reader: ByteReader): PeerFrame {
   const cell = readRandomId(reader);
   const from = readMember(reader);
   const to = readMember(reader);
-  return { cell, from, to, message: readMessage(reader) };
+  return { cell, from, to };
 }
 
 function readMessage(reader: ByteReader): PeerMessage {

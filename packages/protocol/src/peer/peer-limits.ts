@@ -21,5 +21,8 @@ export const snapshotChunkBytesMax: number = 4 * 1024 * 1024;
 /** What an engine says of where its log goes on: a log start, or what another engine needs in its place. */
 export const logStartBytesMax: number = 4096;
 
+/** In one StateHashes: the newest are enough, and it is sent once a second. */
+export const stateHashesMax = 64;
+
 /** Ids chosen at random (cells, streams, transfers) are below this: exact as numbers, six bytes. */
 export const randomIdEnd: number = 2 ** 48;

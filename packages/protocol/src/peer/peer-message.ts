@@ -14,7 +14,8 @@ export type PeerMessage =
   | Join
   | SnapshotRequest
   | SnapshotChunk
-  | SnapshotRefused;
+  | SnapshotRefused
+  | StateHashes;
 
 /** One message of one Raft group. */
 export interface RaftPeerMessage {
@@ -120,4 +121,26 @@ export interface SnapshotRefused {
   readonly transfer: number;
   /** `busy`: too many transfers; `unavailable`: no snapshot of that position, or the log no longer knows it. */
   readonly reason: "busy" | "unavailable";
+}
+
+/**
+ * What the sender's replica holds: hashes of its state at positions that all replicas agree upon, and what it would
+ * understand. Sent to all members once a second.
+ */
+export interface StateHashes {
+  readonly type: "stateHash";
+  readonly shard: number;
+  /** Of the replica; what an earlier one said no longer counts. */
+  readonly incarnation: number;
+  /** The highest feature level of records that the sender understands; from 1. */
+  readonly featureLevelMax: number;
+  /** The newest last: positions ascend. */
+  readonly hashes: readonly StateHash[];
+}
+
+export interface StateHash {
+  /** The state is that behind the record at this position. */
+  readonly position: number;
+  /** 16 hexadecimal digits, lower case. */
+  readonly hash: string;
 }

@@ -240,6 +240,9 @@ export class CellHost {
       observeGroup: (group, raft) => {
         if (life.alive) guard(() => this.#observe(group, raft));
       },
+      diverged: (text) => {
+        if (life.alive) guard(() => check(false, "state-diverged", () => `node ${this.node}: ${text}`));
+      },
       recovered: () => {
         const machine = this.#process?.machine;
         if (life.alive && machine !== undefined) guard(() => this.#around.recovered(this, machine));

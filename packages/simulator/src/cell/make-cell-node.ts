@@ -8,7 +8,7 @@ const cellId = 0x5eed;
 
 export function makeCellNode(options: LifeOptions): NodeUnderTest {
   const { disk, store, network, clock, random, node, bootstrap, swarm, mutations } = options;
-  const { onFatal, observeLog, observeGroup, recovered } = options;
+  const { onFatal, observeLog, observeGroup, recovered, diverged } = options;
   return new DescribedNode({
     disk,
     store,
@@ -25,6 +25,7 @@ export function makeCellNode(options: LifeOptions): NodeUnderTest {
     observeGroup: (group, raft) =>
       observeGroup(group, { inspect: () => raft.inspect(), entry: (i) => raft.entry(i as never) }),
     recovered: () => recovered(),
+    onDivergence: (report) => diverged(JSON.stringify(report)),
   });
 }
 

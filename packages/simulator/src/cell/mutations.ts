@@ -166,6 +166,7 @@ const cell: Readonly<Record<CellMutation, Favours>> = {
   },
   "snapshot-position-off-by-one": snapshots,
   "rejoin-under-old-identity": damage,
+  "state-drifts-on-one-node": { nodes: 3, founders: 3, wipes: 0, kills: 0, crashEveryEvents: 0, goes: 400 },
   "incarnation-not-raised": kills,
 };
 

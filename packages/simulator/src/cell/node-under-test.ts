@@ -42,6 +42,8 @@ export interface LifeOptions {
   readonly observeLog: (log: VirtualLog) => VirtualLog;
   readonly observeGroup: (group: number, raft: ObservedGroup) => void;
   readonly recovered: () => void;
+  /** The node found replicas to differ. */
+  readonly diverged: (text: string) => void;
 }
 
 export type MakeNode = (options: LifeOptions) => NodeUnderTest;

@@ -91,7 +91,7 @@ export class CellSimulation {
     this.#scheduler = new Scheduler(split());
     const fastest = 1 + this.#swarm.driftPerThousand / 1000;
     this.#history = new History(() => Math.max(...this.#hosts.map(({ wall }) => wall.latestStampMs(fastest))), true);
-    this.#books = new Books(this.#history, this.#ledger);
+    this.#books = new Books(this.#history, this.#ledger, options.mutations?.cell === "state-drifts-on-one-node");
     this.#observations = new Observations(this.#history, () => this.#scheduler.nowUs, options.seed);
     this.#promises = new Promises((group) => this.#bookOf(group));
     this.#network = this.#makeNetwork(split());
