@@ -167,12 +167,8 @@ export class Shard {
   }
 
   /** Of the present life; undefined before it and between two. */
-  get replica(): Replica | undefined {
-    return this.#replica;
-  }
-
-  get checkpointer(): Checkpointer | undefined {
-    return this.#checkpointer;
+  get parts(): { readonly replica: Replica | undefined; readonly checkpointer: Checkpointer | undefined } {
+    return { replica: this.#replica, checkpointer: this.#checkpointer };
   }
 
   /** Resolves when the shard serves for the first time; rejects where it is stopped before, or cannot. */

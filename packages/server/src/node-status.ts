@@ -55,6 +55,12 @@ export interface CellStatus {
   readonly term: number;
   readonly leader: string | null;
   readonly committedPosition: string;
+  /** Of the records written now: what the oldest version in the cell understands. */
+  readonly featureLevel: number;
+  /** The newest position at which a majority has the state of this node; "0": not compared yet. */
+  readonly comparedPosition: string;
+  /** Times that this node's state was found to differ from that of a majority. */
+  readonly divergences: number;
   readonly nodes: readonly CellNodeStatus[];
 }
 

@@ -7,6 +7,7 @@
 import {
   CellNode,
   type CellMembership,
+  type DivergenceReport,
   type FoundingLink,
   FoundingResponder,
   prepareCell,
@@ -142,14 +143,7 @@ class CellCore implements NodeCore {
       shards:
         node === undefined || shard === undefined
           ? []
-          : [
-              shardStatus({
-                machine: shard.machine,
-                log: node.log,
-                replica: shard.replica,
-                checkpointer: shard.checkpointer,
-              }),
-            ],
+          : [shardStatus({ machine: shard.machine, log: node.log, ...shard.parts })],
       cell: cellStatus({
         name: this.#options.cell.name,
         cell: this.#membership?.cell ?? 0,
@@ -226,6 +220,8 @@ class CellCore implements NodeCore {
       bootstrap: membership.bootstrap,
       settings: { checkpoints: { intervalMs: configuration.checkpointSeconds * 1000 } },
       onFatal,
+      onDivergence: ({ whose, ...report }) =>
+        log.error(report, `replicas differ in their state: ${divergenceText[whose]}`),
     });
     this.#node = node;
     await node.start();
@@ -371,6 +367,12 @@ class CellCore implements NodeCore {
     return this.#node?.openShard;
   }
 }
+
+const divergenceText = {
+  ours: "a majority has another one than this node, which fetches theirs",
+  "another's": "a majority has that of this node",
+  undecided: "no majority has spoken yet",
+} as const satisfies Record<DivergenceReport["whose"], string>;
 
 type CellNodeStore = ConstructorParameters<typeof CellNode>[0]["store"];
 

@@ -27,6 +27,7 @@ export interface CellStatusParts {
 export function cellStatus(parts: CellStatusParts): CellStatus {
   const { name, cell, view, waitingFor } = parts;
   const nodes = nodesOf(parts);
+  const agreement = parts.node?.openShard?.status.agreement;
   return {
     id: cell === 0 ? null : cell.toString(16).padStart(12, "0"),
     name,
@@ -35,6 +36,9 @@ export function cellStatus(parts: CellStatusParts): CellStatus {
     term: view?.term ?? 0,
     leader: nodes.find(({ isLeader }) => isLeader)?.name ?? null,
     committedPosition: String(view?.committed ?? 0),
+    featureLevel: agreement?.featureLevel ?? 1,
+    comparedPosition: String(agreement?.comparedUpTo ?? 0),
+    divergences: agreement?.divergences ?? 0,
     nodes,
   };
 }

@@ -93,6 +93,12 @@ export function describeCell(cell: CellStatus, columnsOfTerminal: number = Numbe
     ["cell", `${cell.id ?? "not formed yet"}, seen from ${cell.name}`],
     ["leader", cell.leader === null ? "none" : `${cell.leader}, term ${cell.term}`],
     ["committed", cell.committedPosition],
+    [
+      "compared",
+      cell.divergences === 0
+        ? `equal on a majority up to ${cell.comparedPosition}`
+        : `differed ${cell.divergences} times; equal up to ${cell.comparedPosition}`,
+    ],
     ...(cell.waitingFor === null ? [] : [["waiting for", cell.waitingFor] as const]),
   ]);
   const problems = cell.nodes

@@ -41,6 +41,9 @@ const cellSchema = z
     term: count,
     leader: z.string().nullable(),
     committedPosition: position,
+    featureLevel: count.describe("Of the records written now"),
+    comparedPosition: position.describe("The newest position at which a majority has the state of this node"),
+    divergences: count.describe("Times that this node's state was found to differ from that of a majority"),
     nodes: z.array(
       z.object({
         name: z.string(),

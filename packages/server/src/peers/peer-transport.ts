@@ -4,7 +4,7 @@
  */
 import type { AddressInfo, Server, Socket } from "node:net";
 import { type Clock, invariant, type Network, QuipuError, type Random } from "@quipu/core";
-import { featureLevel } from "@quipu/counters";
+import { featureLevelMax, firstFeatureLevel } from "@quipu/counters";
 import { startTicks } from "@quipu/log";
 import {
   decodeControl,
@@ -265,8 +265,9 @@ export class PeerTransport {
       versionMax: protocol?.max ?? linkVersionMax,
       member: this.#member,
       process: this.#process,
-      featureLevelMin: featureLevel,
-      featureLevelMax: featureLevel,
+      // Every version reads the records of the first.
+      featureLevelMin: firstFeatureLevel,
+      featureLevelMax,
       nonce: Uint8Array.from({ length: helloNonceBytes }, () => random.below(256)),
     };
   }
