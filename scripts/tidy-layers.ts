@@ -29,7 +29,7 @@ export const layers: Readonly<Record<string, Layer>> = {
     packages: ["core", "routing", "counters", "consensus", "protocol", "log", "cluster"],
     node: checksumOnly,
   },
-  client: { packages: ["core", "protocol"], node: "all" },
+  client: { packages: ["core", "routing", "protocol"], node: "all" },
   server: {
     packages: ["core", "routing", "counters", "consensus", "protocol", "log", "cluster", "client"],
     node: "all",

@@ -54,7 +54,8 @@ export class BatchQueue {
 
   shift(): void {
     if (this.#waiting[0] === this.#open) this.#seal();
-    this.#waiting.shift();
+    const batch = this.#waiting.shift();
+    if (batch !== undefined) batch.queued = false;
   }
 
   /** Puts a batch back to its place, to be sent again. */
@@ -62,6 +63,7 @@ export class BatchQueue {
     let index = 0;
     while (index < this.#waiting.length && (this.#waiting[index] as Batch).sequence < batch.sequence) index++;
     this.#waiting.splice(index, 0, batch);
+    batch.queued = true;
   }
 
   #seal(): void {

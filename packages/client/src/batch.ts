@@ -4,6 +4,7 @@
  */
 import { int64Parse, invariant, type Outcome, QuipuError, type ErrorCode } from "@quipu/core";
 import { ReplyError, type ReplyValue } from "@quipu/protocol";
+import type { Attempt } from "./attempt.ts";
 import { replyQuipuError } from "./reply-errors.ts";
 import type { Session } from "./session.ts";
 
@@ -37,6 +38,12 @@ export class Batch {
   lowestOpen = 0;
   /** Sent as plain GETs, outside of any session. */
   plain = false;
+  /** Waits to be sent, for the first time or again. */
+  queued = true;
+  /** The latest sending; undefined: never sent. */
+  attempt: Attempt | undefined = undefined;
+  /** Sendings whose end is not known. */
+  pending = 0;
   /** Some attempt ended without telling whether it was applied. Never goes back to false. */
   inDoubt = false;
   /** Why it was last put back, for whoever must be told in the end. */
@@ -88,7 +95,9 @@ export class Batch {
   fail(code: ErrorCode, message: string, cause?: unknown): void {
     if (this.settled) return;
     this.settled = true;
-    const outcome: Outcome = this.inDoubt && this.#readKeys === undefined ? "unknown" : "definite";
+    // What is still under way may yet be applied.
+    const isUnknown = this.inDoubt || this.pending > 0;
+    const outcome: Outcome = isUnknown && this.#readKeys === undefined ? "unknown" : "definite";
     for (const reject of this.#rejects) reject(new QuipuError(code, message, { outcome, cause }));
   }
 }

@@ -1,18 +1,23 @@
-/** The client: what a user holds. Wires link and dispatcher. */
+/** The client: what a user holds. Wires pool and dispatchers. */
 import { QuipuError } from "@quipu/core";
+import { encodeUtf8 } from "@quipu/protocol";
+import { keySlot } from "@quipu/routing";
 import { Counter } from "./counter.ts";
 import { Dispatcher } from "./dispatcher.ts";
-import { parseAddress, type Address } from "./endpoints.ts";
-import { Link } from "./link.ts";
+import { type Address, endpointName, parseAddress } from "./endpoints.ts";
+import { OpenOperations } from "./open-operations.ts";
 import { type ClientOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
+import { Pool } from "./pool.ts";
 
 /**
- * Connects to `quipu://[:token@]host:port`. Resolves once the server has accepted the token and opened a
- * session; keeps trying for `connectTimeoutMs`.
- * @throws QuipuError UNAUTHENTICATED, INVALID_CONFIGURATION (at once), CONNECTION_LOST (after the timeout)
+ * Connects to `quipu://[:token@]host:port[,host:port…]`, or to several such addresses of one cell. Resolves once some
+ * server has accepted the token and opened a session; keeps trying for `connectTimeoutMs`.
+ * @throws QuipuError UNAUTHENTICATED (every endpoint says so), INVALID_CONFIGURATION: at once;
+ * CONNECTION_LOST after the timeout
  */
-export async function connect(url: string, options: ClientOptions = {}): Promise<Client> {
-  const client = new Client(parseAddress(url), resolveOptions(options));
+export async function connect(address: string | readonly string[], options: ClientOptions = {}): Promise<Client> {
+  const parsed = parseAddress(address);
+  const client = new Client(parsed, resolveOptions(options, parsed.endpoints.length));
   try {
     await client.whenUsable();
     return client;
@@ -23,28 +28,30 @@ export async function connect(url: string, options: ClientOptions = {}): Promise
 }
 
 export class Client {
-  readonly #address: Address;
   readonly #options: ResolvedOptions;
-  readonly #dispatcher: Dispatcher;
-  readonly #link: Link;
+  readonly #pool: Pool;
+  /** One for each session. */
+  readonly #dispatchers: readonly Dispatcher[];
   /** Ends the wait of connect(), where no further attempt can help. */
   #giveUp: (error: QuipuError) => void = () => undefined;
   #lastLoss: QuipuError | undefined = undefined;
 
   /** Made by {@link connect}. */
   constructor(address: Address, options: ResolvedOptions) {
-    this.#address = address;
     this.#options = options;
-    this.#dispatcher = new Dispatcher(options, () => this.#link.succeeded());
-    this.#link = new Link(address, options, {
-      ready: (connection) => this.#dispatcher.connected(connection),
-      lost: (cause) => {
+    this.#pool = new Pool(address, options, {
+      ready: () => {
+        for (const dispatcher of this.#dispatchers) dispatcher.linkReady();
+      },
+      lost: (_, cause) => {
         this.#lastLoss = cause;
-        this.#dispatcher.disconnected(cause);
-        if (cause.code === "UNAUTHENTICATED") this.#giveUp(cause);
+        for (const dispatcher of this.#dispatchers) dispatcher.linkLost(cause);
+        if (this.#pool.links.every((link) => link.lastLoss?.code === "UNAUTHENTICATED")) this.#giveUp(cause);
       },
     });
-    this.#link.start();
+    const open = new OpenOperations(options.operationsOpenMax);
+    this.#dispatchers = Array.from({ length: options.sessions }, () => new Dispatcher(options, this.#pool, open));
+    this.#pool.start();
   }
 
   /**
@@ -52,7 +59,7 @@ export class Client {
    * @throws QuipuError KEY_TOO_LARGE, INVALID_ARGUMENT (a lone surrogate, which UTF-8 cannot tell from others)
    */
   counter(key: string): Counter {
-    return new Counter(key, this.#dispatcher);
+    return new Counter(key, this.#dispatcherOf(key));
   }
 
   /**
@@ -60,8 +67,8 @@ export class Client {
    * were sent, else `definite`; so await them first. Later calls fail likewise.
    */
   close(): Promise<void> {
-    this.#dispatcher.close();
-    return new Promise((resolve) => this.#link.close(resolve));
+    for (const dispatcher of this.#dispatchers) dispatcher.close();
+    return new Promise((resolve) => this.#pool.close(resolve));
   }
 
   /** Used by {@link connect}. */
@@ -69,19 +76,26 @@ export class Client {
     return new Promise((resolve, reject) => {
       const { clock } = this.#options.ports;
       const cancel = clock.setTimer(this.#options.connectTimeoutMs, () => {
-        const { host, port } = this.#address.endpoints[0] ?? {};
+        const names = this.#pool.links.map((link) => endpointName(link.endpoint)).join(", ");
         const why = this.#lastLoss === undefined ? "" : `: ${this.#lastLoss.message}`;
-        const text = `no usable server at ${host}:${port} within ${this.#options.connectTimeoutMs} ms${why}`;
+        const text = `no usable server at ${names} within ${this.#options.connectTimeoutMs} ms${why}`;
         reject(new QuipuError("CONNECTION_LOST", text, { outcome: "definite", cause: this.#lastLoss }));
       });
       this.#giveUp = (error) => {
         cancel();
         reject(error);
       };
-      this.#dispatcher.whenUsable().then(() => {
+      Promise.all(this.#dispatchers.map((dispatcher) => dispatcher.whenUsable())).then(() => {
         cancel();
         resolve();
       }, this.#giveUp);
     });
+  }
+
+  /** By slot, so that keys of one hash tag keep their order among each other. */
+  #dispatcherOf(key: string): Dispatcher {
+    const count = this.#dispatchers.length;
+    const index = count === 1 ? 0 : keySlot(encodeUtf8(key)) % count;
+    return this.#dispatchers[index] as Dispatcher;
   }
 }

@@ -1,17 +1,22 @@
 /** One connection: handshake, then replies handed to who expects them, in order. Knows nothing of batches. */
 import { QuipuError } from "@quipu/core";
 import { appendCommand, ReplyError, type ReplyValue, RespReplyParser, RespWriter } from "@quipu/protocol";
-import type { Address, Endpoint } from "./endpoints.ts";
+import { type Address, type Endpoint, endpointName } from "./endpoints.ts";
 import type { ClientPorts, ClientSocket } from "./ports.ts";
 import { replyErrorCode, replyQuipuError } from "./reply-errors.ts";
 
-/** Takes replies; true: that was the last one it waits for. */
-export type Expectation = (reply: ReplyValue) => boolean;
+/** Who waits for one or several replies. */
+export interface Expectation {
+  /** Takes a reply; true: that was the last one it waits for. */
+  receive(reply: ReplyValue): boolean;
+  /** The connection ended before. */
+  lost(cause: QuipuError): void;
+}
 
 export interface ConnectionEvents {
   /** The server has agreed to RESP3 and to the token. */
   ready(): void;
-  /** Exactly once, last. */
+  /** Exactly once, last; who waits for replies has been told. */
   lost(cause: QuipuError): void;
 }
 
@@ -75,18 +80,20 @@ export class Connection {
     const authentication = address.token === undefined ? [] : ["AUTH", address.user, address.token];
     const writer = new RespWriter();
     appendCommand(writer, ["HELLO", "3", ...authentication]);
-    this.expect((reply) => {
-      if (reply instanceof ReplyError) {
-        // An unknown first word (LOADING …) refuses nothing for good.
-        const passing = replyErrorCode(reply) === "INDOUBT";
-        this.destroy(passing ? new QuipuError("CONNECTION_LOST", reply.text) : replyQuipuError(reply));
-        return true;
-      }
-      this.#watchSilence();
-      this.#events.ready();
-      return true;
-    });
+    this.expect({ receive: (reply) => this.#greeted(reply), lost: () => undefined });
     this.send(writer.take());
+  }
+
+  #greeted(reply: ReplyValue): boolean {
+    if (reply instanceof ReplyError) {
+      // An unknown first word (LOADING …) refuses nothing for good.
+      const passing = replyErrorCode(reply) === "INDOUBT";
+      this.destroy(passing ? new QuipuError("CONNECTION_LOST", reply.text) : replyQuipuError(reply));
+      return true;
+    }
+    this.#watchSilence();
+    this.#events.ready();
+    return true;
   }
 
   #receive(bytes: Uint8Array): void {
@@ -100,7 +107,7 @@ export class Connection {
       if (event === "push") continue;
       const expectation = this.#expected[0];
       if (expectation === undefined) return this.#give("a reply that nobody asked for");
-      if (expectation(this.#parser.value)) this.#expected.shift();
+      if (expectation.receive(this.#parser.value)) this.#expected.shift();
       if (this.#closed || this.#cause !== undefined) return;
     }
   }
@@ -125,7 +132,9 @@ export class Connection {
     if (this.#closed) return;
     this.#closed = true;
     this.#cancelTimer();
-    const text = `the connection to ${endpoint.host}:${endpoint.port} ended${cause === undefined ? "" : `: ${cause.message}`}`;
-    this.#events.lost(this.#cause ?? new QuipuError("CONNECTION_LOST", text, { cause }));
+    const text = `the connection to ${endpointName(endpoint)} ended${cause === undefined ? "" : `: ${cause.message}`}`;
+    const loss = this.#cause ?? new QuipuError("CONNECTION_LOST", text, { cause });
+    for (const expectation of this.#expected.splice(0)) expectation.lost(loss);
+    this.#events.lost(loss);
   }
 }

@@ -1,4 +1,4 @@
-/** Where to connect: reads the address, and chooses among endpoints. The place for a Balancer (DESIGN §4.9). */
+/** Where to connect: reads addresses of one or several endpoints. */
 import { QuipuError } from "@quipu/core";
 
 export interface Endpoint {
@@ -7,6 +7,7 @@ export interface Endpoint {
 }
 
 export interface Address {
+  /** At least one, each once. */
   readonly endpoints: readonly Endpoint[];
   readonly user: string;
   /** Undefined: the server asks for none. */
@@ -18,8 +19,51 @@ const defaultPort = 7379;
 /** Redis' name for who only gives a password. */
 const defaultUser = "default";
 
-/** Reads `quipu://[[user]:token@]host[:port]`; `redis://` means the same. */
-export function parseAddress(url: string): Address {
+/** A client keeps a connection to each, and no cell has so many front doors. */
+export const endpointsMax = 64;
+
+/** `host:port`, as options name an endpoint. */
+export function endpointName({ host, port }: Endpoint): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Reads `quipu://[[user]:token@]host[:port][,host[:port]…]`, or several such; `redis://` means the same. */
+export function parseAddress(address: string | readonly string[]): Address {
+  const parts = (typeof address === "string" ? [address] : address).flatMap(splitHosts).map(parseOne);
+  const [first] = parts;
+  if (first === undefined) throw new QuipuError("INVALID_CONFIGURATION", "no address is given");
+  const endpoints = new Map<string, Endpoint>();
+  for (const { endpoint, user, token } of parts) {
+    if (user !== first.user || token !== first.token) {
+      throw new QuipuError("INVALID_CONFIGURATION", "the addresses differ in user or token: one cell takes one");
+    }
+    endpoints.set(endpointName(endpoint), endpoint);
+  }
+  if (endpoints.size > endpointsMax) {
+    throw new QuipuError("INVALID_CONFIGURATION", `${endpoints.size} endpoints; at most ${endpointsMax} are allowed`);
+  }
+  return { endpoints: [...endpoints.values()], user: first.user, token: first.token };
+}
+
+/** One URL for each host: the URL standard knows no lists. What is no such list stays as it is. */
+function splitHosts(url: string): readonly string[] {
+  const [whole, scheme = "", authority = "", rest = ""] = /^([a-z]+:\/\/)([^/?#]*)(.*)$/su.exec(url) ?? [];
+  if (whole === undefined) return [url];
+  const hostsFrom = authority.lastIndexOf("@") + 1;
+  const login = authority.slice(0, hostsFrom);
+  return authority
+    .slice(hostsFrom)
+    .split(",")
+    .map((host) => scheme + login + host + rest);
+}
+
+interface OneAddress {
+  readonly endpoint: Endpoint;
+  readonly user: string;
+  readonly token: string | undefined;
+}
+
+function parseOne(url: string): OneAddress {
   let parsed: URL;
   try {
     parsed = new URL(url);
@@ -38,7 +82,7 @@ export function parseAddress(url: string): Address {
     throw new QuipuError("INVALID_CONFIGURATION", "the address ends behind the port: the SDK uses database 0 only");
   }
   return {
-    endpoints: [{ host, port }],
+    endpoint: { host, port },
     user: parsed.username === "" ? defaultUser : decodePart(parsed.username, "user"),
     token: parsed.password === "" ? undefined : decodePart(parsed.password, "token"),
   };
@@ -50,21 +94,5 @@ function decodePart(part: string, what: string): string {
     return decodeURIComponent(part);
   } catch (cause) {
     throw new QuipuError("INVALID_CONFIGURATION", `the ${what} in the address is not percent-encoded UTF-8`, { cause });
-  }
-}
-
-/** Gives the endpoint for the next attempt: round robin, so that a dead one is left at once. */
-export class Endpoints {
-  readonly #all: readonly Endpoint[];
-  #next = 0;
-
-  constructor(all: readonly Endpoint[]) {
-    this.#all = all;
-  }
-
-  next(): Endpoint {
-    const chosen = this.#all[this.#next % this.#all.length] as Endpoint;
-    this.#next++;
-    return chosen;
   }
 }

@@ -1,5 +1,6 @@
 /** The TypeScript SDK: sessions, batches, exact counts through reconnects. */
 export { type ErrorCode, type Outcome, QuipuError } from "@quipu/core";
+export type { PolicyName } from "@quipu/routing";
 export type { CompareAndSetResult } from "./batch.ts";
 export { type Client, connect } from "./client.ts";
 export type { Counter } from "./counter.ts";

@@ -1,5 +1,6 @@
 /** What a user may set, what holds otherwise, and the client's limits (promise P9). */
 import { QuipuError } from "@quipu/core";
+import { type PolicyName, policyNames } from "@quipu/routing";
 import { nodePorts } from "./node-ports.ts";
 import type { ClientPorts } from "./ports.ts";
 
@@ -19,7 +20,29 @@ export const keyBytesMax = 65_535;
 export const bytesOpenMax: number = 64 * 1024 * 1024;
 export const operationOverheadBytes = 256;
 
+/** More would only make the batches smaller. */
+export const sessionsMax = 64;
+
 export interface ClientOptions {
+  /** With several endpoints: how one is chosen. Default `power-of-two-choices`. */
+  readonly balancer?: PolicyName;
+  /**
+   * Over how many sessions the keys are spread, by hash slot. Each goes its own way to the cell, so more than one lets a
+   * busy process use several endpoints at a time; order then holds per key (per hash tag). Default 1: order over all.
+   */
+  readonly sessions?: number;
+  /** By `host:port`, integers > 0, for `weighted`. Default 1 each. */
+  readonly weights?: Readonly<Record<string, number>>;
+  /** Where this client is, and by `host:port` where the endpoints are, for `locality`. */
+  readonly zone?: string;
+  readonly zones?: Readonly<Record<string, string>>;
+  /**
+   * With several endpoints: at least so long is waited for a reply (in general four times what is usual), then the same
+   * is sent through another endpoint too, under the same number. Default 250.
+   */
+  readonly hedgeMinMs?: number;
+  /** Whether the cell is asked for its other endpoints. Default: if several are given; a single one may be a tunnel. */
+  readonly discover?: boolean;
   /**
    * After so long an operation fails: with outcome `unknown` if it may have been applied, else `definite`.
    * Until then it is repeated through every loss of connection. 0: never. Default 30,000.
@@ -40,12 +63,22 @@ export interface ClientOptions {
   readonly ports?: Partial<ClientPorts>;
 }
 
-export interface ResolvedOptions extends Required<Omit<ClientOptions, "ports">> {
+export interface ResolvedOptions extends Required<Omit<ClientOptions, "ports" | "zone" | "discover">> {
+  readonly zone: string | undefined;
+  readonly discover: boolean;
   readonly ports: ClientPorts;
 }
 
-export function resolveOptions(options: ClientOptions): ResolvedOptions {
+/** `endpoints`: how many the address names. */
+export function resolveOptions(options: ClientOptions, endpoints: number): ResolvedOptions {
   const resolved: ResolvedOptions = {
+    balancer: options.balancer ?? "power-of-two-choices",
+    sessions: options.sessions ?? 1,
+    weights: options.weights ?? {},
+    zone: options.zone,
+    zones: options.zones ?? {},
+    hedgeMinMs: options.hedgeMinMs ?? 250,
+    discover: options.discover ?? endpoints > 1,
     requestTimeoutMs: options.requestTimeoutMs ?? 30_000,
     connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
     silenceTimeoutMs: options.silenceTimeoutMs ?? 10_000,
@@ -56,8 +89,19 @@ export function resolveOptions(options: ClientOptions): ResolvedOptions {
     ports: { ...nodePorts(), ...options.ports },
   };
   for (const [name, value] of Object.entries(resolved)) {
-    if (typeof value !== "object" && !(Number.isSafeInteger(value) && value >= 0)) {
+    if (typeof value === "number" && !(Number.isSafeInteger(value) && value >= 0)) {
       throw new QuipuError("INVALID_CONFIGURATION", `${name} must be an integer >= 0: ${value}`);
+    }
+  }
+  if (resolved.sessions < 1 || resolved.sessions > sessionsMax) {
+    throw new QuipuError("INVALID_CONFIGURATION", `sessions must be 1 to ${sessionsMax}: ${resolved.sessions}`);
+  }
+  if (!policyNames.includes(resolved.balancer)) {
+    throw new QuipuError("INVALID_CONFIGURATION", `no balancer ${resolved.balancer}; one of ${policyNames.join(", ")}`);
+  }
+  for (const [endpoint, weight] of Object.entries(resolved.weights)) {
+    if (!Number.isSafeInteger(weight) || weight < 1) {
+      throw new QuipuError("INVALID_CONFIGURATION", `the weight of ${endpoint} must be an integer > 0: ${weight}`);
     }
   }
   return resolved;

@@ -35,3 +35,8 @@ export function replyErrorCode(error: ReplyError): ErrorCode {
 export function replyQuipuError(error: ReplyError, outcome?: Outcome): QuipuError {
   return new QuipuError(replyErrorCode(error), error.text, outcome === undefined ? {} : { outcome });
 }
+
+/** The same batch may pass in a moment, or through another endpoint. */
+export function isTemporary(code: ErrorCode): boolean {
+  return code === "OVERLOADED" || code === "INDOUBT";
+}

@@ -1,12 +1,13 @@
 /** Gets sessions from the server: the first, and a successor before each one expires. */
 import { type Clock, QuipuError } from "@quipu/core";
 import { encodeCommand, ReplyError, replyText, type ReplyValue } from "@quipu/protocol";
+import type { Expectation } from "./connection.ts";
 import { replyErrorCode, replyQuipuError } from "./reply-errors.ts";
 import { Session } from "./session.ts";
 
 export interface SessionRequest {
   readonly bytes: Uint8Array;
-  readonly expectation: (reply: ReplyValue) => boolean;
+  readonly expectation: Expectation;
 }
 
 export class SessionSource {
@@ -15,7 +16,7 @@ export class SessionSource {
   #current: Session | undefined = undefined;
   /** Grows with each request, so that an abandoned one is not taken for the present one. */
   #requests = 0;
-  #requested = false;
+  #requestedAtMs: number | undefined = undefined;
   readonly #first: Promise<void>;
   #firstCame: () => void = () => undefined;
   #firstFailed: (error: QuipuError) => void = () => undefined;
@@ -37,7 +38,8 @@ export class SessionSource {
 
   /** Whether a request should be sent now. */
   wanted(): boolean {
-    return !this.#requested && (this.#current === undefined || this.#clock.monotonicMs() >= this.#current.renewAtMs);
+    if (this.#requestedAtMs !== undefined) return false;
+    return this.#current === undefined || this.#clock.monotonicMs() >= this.#current.renewAtMs;
   }
 
   /** The session for batches that have none. */
@@ -54,25 +56,35 @@ export class SessionSource {
 
   /** `done` hears of the answer: a session, or why there is none. */
   request(done: (error: QuipuError | undefined) => void): SessionRequest {
-    this.#requested = true;
+    const requestedAtMs = this.#clock.monotonicMs();
+    this.#requestedAtMs = requestedAtMs;
     this.#requests++;
     const request = this.#requests;
-    const requestedAtMs = this.#clock.monotonicMs();
     return {
       bytes: encodeCommand(["Q.SESSION", String(this.#ttlMs)]),
-      expectation: (reply) => {
-        if (request !== this.#requests) return true;
-        this.#requested = false;
-        done(this.#receive(reply, requestedAtMs));
-        return true;
+      expectation: {
+        receive: (reply) => {
+          if (request !== this.#requests) return true;
+          this.#requestedAtMs = undefined;
+          done(this.#receive(reply, requestedAtMs));
+          return true;
+        },
+        lost: () => {
+          if (request === this.#requests) this.abandonRequest();
+        },
       },
     };
   }
 
-  /** The connection is gone, and with it the answer. */
+  /** Since when a request waits for its answer. */
+  get requestedAtMs(): number | undefined {
+    return this.#requestedAtMs;
+  }
+
+  /** The answer will not come, or will not be waited for; another request may be sent. */
   abandonRequest(): void {
     this.#requests++;
-    this.#requested = false;
+    this.#requestedAtMs = undefined;
   }
 
   #receive(reply: ReplyValue, requestedAtMs: number): QuipuError | undefined {

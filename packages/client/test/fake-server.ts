@@ -1,7 +1,7 @@
 /** A server of the model store on real loopback sockets, which misbehaves as its script says. */
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { RespRequestParser, RespWriter } from "@quipu/protocol";
-import { ModelStore, type OperationReply } from "./model-store.ts";
+import { type BatchReply, ModelStore, type OperationReply } from "./model-store.ts";
 
 /**
  * What happens to one Q.BATCH. `drop…`: the connection ends before or after applying, or in mid-reply;
@@ -177,15 +177,18 @@ export class FakeServer {
       this.garble--;
       writer.simpleString("nonsense");
     } else if (typeof reply === "string") writer.error(reply);
-    else {
-      writer.arrayHeader(3);
-      writer.bulkText(reply.position);
-      writer.integer(reply.replayed ? 1 : 0);
-      writer.arrayHeader(reply.replies.length);
-      for (const each of reply.replies) writeReply(writer, each);
-    }
+    else writeBatchReply(writer, reply);
     return fault;
   }
+}
+
+/** The answer of Q.BATCH. */
+export function writeBatchReply(writer: RespWriter, reply: Exclude<BatchReply, string>): void {
+  writer.arrayHeader(3);
+  writer.bulkText(reply.position);
+  writer.integer(reply.replayed ? 1 : 0);
+  writer.arrayHeader(reply.replies.length);
+  for (const each of reply.replies) writeReply(writer, each);
 }
 
 function writeReply(writer: RespWriter, reply: OperationReply): void {
