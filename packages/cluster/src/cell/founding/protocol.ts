@@ -176,7 +176,7 @@ export class FoundingProtocol {
       const text = `this data directory is that of a single process, and ${first.name} already belongs to cell ${cell}`;
       throw refused(`${text}. Join with an empty --data, or start this one without --cell-peers.`);
     }
-    const accepted = this.#accepted;
+    const accepted = this.#options.mutation === "empty-disk-founds" ? this.#asIfAccepted(cell) : this.#accepted;
     if (accepted?.cell === cell) {
       const node = accepted.names.indexOf(this.#me) + 1;
       this.#result =
@@ -193,6 +193,11 @@ export class FoundingProtocol {
     if (++this.#refusedRounds < refusedRoundsMax) return;
     const add = `quipu cell add ${this.#me}=<address>`;
     throw refused(`cell ${cell} has no node named ${this.#me}. Run on one of its nodes: ${add}`);
+  }
+
+  /** Tests only. */
+  #asIfAccepted(cell: number): Proposal {
+    return { cell, kind: "found", coordinator: this.#me, names: this.#options.link.names };
   }
 
   // None is there
