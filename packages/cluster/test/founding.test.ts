@@ -73,7 +73,7 @@ describe("three nodes found one cell", () => {
   for (const mutation of ["commit-before-all-accepted", "accept-not-durable", "empty-disk-founds"] as const) {
     test(`these checks see the bug ${mutation}`, async () => {
       const wipes = mutation === "empty-disk-founds";
-      const found = [];
+      const found: string[] = [];
       for (let seed = 101; seed <= 140 && found.length === 0; seed++) {
         await chaos({ seed, wipes, mutation }).catch((error: unknown) => found.push(`${seed}: ${String(error)}`));
       }
@@ -149,13 +149,31 @@ test("different lists of peers are named, and nothing is founded", async () => {
 });
 
 test("whatever a peer sends, nothing throws", () => {
-  const sound = { type: "propose", expects: 0, proposal: { cell: 1, kind: "found", coordinator: "a", names: ["a", "b"] } };
+  const sound = {
+    type: "propose",
+    expects: 0,
+    proposal: { cell: 1, kind: "found", coordinator: "a", names: ["a", "b"] },
+  };
   expect(parseFoundingMessage(sound)).toEqual(sound);
-  const bad: unknown[] = [null, 1, "x", [], {}, { type: "ask" }, { type: "ask", question: -1 }, { type: "accepted", cell: 0 }];
+  const bad: unknown[] = [
+    null,
+    1,
+    "x",
+    [],
+    {},
+    { type: "ask" },
+    { type: "ask", question: -1 },
+    { type: "accepted", cell: 0 },
+  ];
   bad.push({ ...sound, proposal: { ...sound.proposal, names: ["b", "a"] } });
   bad.push({ ...sound, proposal: { ...sound.proposal, coordinator: "c" } });
   bad.push({ ...sound, expects: 2 ** 48 });
   bad.push({ type: "answer", question: 1, names: ["a"], standing: { state: "member", cell: 1, number: 0 } });
-  bad.push({ type: "answer", question: 1, names: Array.from({ length: 99 }, (_, i) => `n${i}`), standing: { state: "empty" } });
+  bad.push({
+    type: "answer",
+    question: 1,
+    names: Array.from({ length: 99 }, (_, i) => `n${i}`),
+    standing: { state: "empty" },
+  });
   for (const value of bad) expect(parseFoundingMessage(value)).toBeUndefined();
 });

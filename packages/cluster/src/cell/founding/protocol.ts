@@ -57,7 +57,7 @@ interface Attempt {
 export class FoundingProtocol {
   readonly #options: FoundingProtocolOptions;
   readonly #heard: Map<string, Heard> = new Map();
-  readonly #life: number;
+  #life: number;
   #round = 0;
   #refusedRounds = 0;
   /** Of this node as coordinator. */
@@ -78,7 +78,8 @@ export class FoundingProtocol {
   /** Calls may not overlap, here and below. Rejects where the node can do nothing but end, with the reason. */
   async tick(): Promise<void> {
     if (this.#result !== undefined) return;
-    this.#round = (this.#round + 1) % roundsMax;
+    this.#round += 1;
+    if (this.#round === roundsMax) this.#beginAnew();
     for (const name of this.#others) this.#options.link.send(name, { type: "ask", question: this.#question });
     await this.#look(true);
   }
@@ -111,6 +112,13 @@ export class FoundingProtocol {
         return unreachable(message);
     }
     if (this.#result === undefined) await this.#look(false);
+  }
+
+  /** After some days of waiting: the numbers of questions are used up. */
+  #beginAnew(): void {
+    this.#life = this.#options.random.uint32();
+    this.#round = 0;
+    this.#heard.clear();
   }
 
   get #me(): string {
