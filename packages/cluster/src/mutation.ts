@@ -32,4 +32,6 @@ export type FoundingMutation =
   /** The coordinator commits when it has itself accepted: the others may never have heard of the cell. */
   | "commit-before-all-accepted"
   /** A node says that it has accepted without having written it. */
-  | "accept-not-durable";
+  | "accept-not-durable"
+  /** A node that is told of a cell takes the place of a founder in it, though its disk knows nothing of it. */
+  | "empty-disk-founds";

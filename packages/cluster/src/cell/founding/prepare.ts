@@ -6,7 +6,7 @@ import { discardSingleLog, finishAdoption } from "../adoption.ts";
 import { type CellIdentity, IdentityRegister } from "../identity.ts";
 import { type CellBootstrap, openMetadata } from "../node-log.ts";
 import { kindOfDirectory } from "./directory.ts";
-import { checkNames, type FoundingLink } from "./messages.ts";
+import { checkNames, type FoundingLink, type Proposal } from "./messages.ts";
 import { FoundingProtocol, type FoundingResult } from "./protocol.ts";
 import { FoundingRegister } from "./register.ts";
 
@@ -81,7 +81,7 @@ export async function prepareCell(options: PrepareCellOptions): Promise<CellMemb
   }
 }
 
-function founderOf({ cell, names }: { readonly cell: number; readonly names: readonly string[] }, name: string) {
+function founderOf({ cell, names }: Proposal, name: string): CellIdentity {
   const founders = names.map((_, place) => place + 1);
   const fresh = { generation: 0, incarnation: 0, state: "new", attempt: 0, startsAfter: 0 } as const;
   return { cell, node: names.indexOf(name) + 1, ...fresh, founders };
@@ -120,7 +120,8 @@ function run(
       waiting += 1;
       queue = queue
         .then(async () => {
-          await action();
+          // Nobody is told of a result that a full disk has not taken yet.
+          if (protocol.result === undefined || isOver) await action();
           const { result } = protocol;
           if (result === undefined || isOver) return;
           await onResult(result);

@@ -57,7 +57,7 @@ interface Attempt {
 export class FoundingProtocol {
   readonly #options: FoundingProtocolOptions;
   readonly #heard: Map<string, Heard> = new Map();
-  readonly #life: number;
+  #life: number;
   #round = 0;
   #refusedRounds = 0;
   /** Of this node as coordinator. */
@@ -78,7 +78,8 @@ export class FoundingProtocol {
   /** Calls may not overlap, here and below. Rejects where the node can do nothing but end, with the reason. */
   async tick(): Promise<void> {
     if (this.#result !== undefined) return;
-    this.#round = (this.#round + 1) % roundsMax;
+    this.#round += 1;
+    if (this.#round === roundsMax) this.#beginAnew();
     for (const name of this.#others) this.#options.link.send(name, { type: "ask", question: this.#question });
     await this.#look(true);
   }
@@ -111,6 +112,13 @@ export class FoundingProtocol {
         return unreachable(message);
     }
     if (this.#result === undefined) await this.#look(false);
+  }
+
+  /** After some days of waiting: the numbers of questions are used up. */
+  #beginAnew(): void {
+    this.#life = this.#options.random.uint32();
+    this.#round = 0;
+    this.#heard.clear();
   }
 
   get #me(): string {
@@ -176,7 +184,7 @@ export class FoundingProtocol {
       const text = `this data directory is that of a single process, and ${first.name} already belongs to cell ${cell}`;
       throw refused(`${text}. Join with an empty --data, or start this one without --cell-peers.`);
     }
-    const accepted = this.#accepted;
+    const accepted = this.#options.mutation === "empty-disk-founds" ? this.#asIfAccepted(cell) : this.#accepted;
     if (accepted?.cell === cell) {
       const node = accepted.names.indexOf(this.#me) + 1;
       this.#result =
@@ -193,6 +201,11 @@ export class FoundingProtocol {
     if (++this.#refusedRounds < refusedRoundsMax) return;
     const add = `quipu cell add ${this.#me}=<address>`;
     throw refused(`cell ${cell} has no node named ${this.#me}. Run on one of its nodes: ${add}`);
+  }
+
+  /** Tests only. */
+  #asIfAccepted(cell: number): Proposal {
+    return { cell, kind: "found", coordinator: this.#me, names: this.#options.link.names };
   }
 
   // None is there
