@@ -52,3 +52,8 @@ export function stopping(): QuipuError {
 export function notYet(): QuipuError {
   return new QuipuError("OVERLOADED", "this node fetches the state from another and is not ready; retry later");
 }
+
+export function diverged(position: Lsn, isFetched: boolean): QuipuError {
+  const text = `at position ${position} the state is not that of a majority`;
+  return new QuipuError("STATE_DIVERGED", isFetched ? `${text}; it is fetched` : `${text}, again`);
+}

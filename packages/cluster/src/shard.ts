@@ -15,7 +15,7 @@ import type { ReplicaDoor } from "./caller.ts";
 import { Checkpointer, type CheckpointSettings } from "./checkpointer.ts";
 import type { ReplicaLimits } from "./limits.ts";
 import type { CheckpointerMutation, ReplicaMutation, ShardMutation } from "./mutation.ts";
-import { isDamage, notYet, stopping } from "./log-errors.ts";
+import { diverged, isDamage, notYet, stopping } from "./log-errors.ts";
 import { Replica } from "./replica.ts";
 import { ShardDoor } from "./shard-door.ts";
 import { type FetchedSnapshot, SnapshotFetcher, type SnapshotFetcherStatistics } from "./snapshot/fetcher.ts";
@@ -355,8 +355,7 @@ export class Shard {
   /** A majority has another state than ours: nothing of ours is served or stored from here on. */
   #diverged(source: MemberId, mayFetch: boolean): void {
     if (this.#isStopped || this.#wanted !== undefined) return;
-    const text = `at position ${this.#machine.appliedLsn} the state is not that of a majority`;
-    const error = new QuipuError("STATE_DIVERGED", mayFetch ? `${text}; it is fetched` : `${text}, again`);
+    const error = diverged(this.#machine.appliedLsn, mayFetch);
     this.#checkpointer?.abandon();
     this.#source.forget();
     this.#wanted = { source, atLeast: 0 };

@@ -31,6 +31,9 @@ export interface FrozenChanges {
   release(written?: boolean): void;
 }
 
+/** A record's header has 16 bits for it. */
+const featureLevelEnd = 0xffff;
+
 /** First byte of the meta entry's value. */
 const storeFormat = 1;
 
@@ -192,8 +195,15 @@ function loadMeta(state: State, reader: ByteReader): Lsn {
   const position = reader.varint() as Lsn; // A varint is a safe integer >= 0: all that an Lsn asks for.
   state.logTimeMs = reader.varint();
   state.expiredKeys = reader.varint();
-  state.featureLevel = reader.remaining > 0 ? reader.varint() : firstFeatureLevel;
+  if (reader.remaining > 0) state.featureLevel = readRaisedLevel(reader);
   return position;
+}
+
+/** One encoding for each value: the first level is written as nothing. */
+function readRaisedLevel(reader: ByteReader): number {
+  const level = reader.varint();
+  if (level <= firstFeatureLevel || level > featureLevelEnd) throw new DecodeError(`feature level ${level}`);
+  return level;
 }
 
 export function beginLoad(state: State): void {
