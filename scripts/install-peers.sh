@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Installs, from Debian, what tests and benchmarks compare with or drive: redis, etcd, ZooKeeper, faketime.
 # Does nothing when all is there; says so and fails when something is missing and may not be installed.
-# Usage: scripts/install-peers.sh [--only redis]
 set -euo pipefail
 
 declare -A program_of=(
@@ -13,11 +12,9 @@ declare -A program_of=(
   [faketime]=/usr/bin/faketime
 )
 
-packages=(redis-tools redis-server etcd-server etcd-client zookeeper faketime)
-if [ "${1:-}" = "--only" ] && [ "${2:-}" = "redis" ]; then packages=(redis-tools redis-server); fi
 
 missing=()
-for package in "${packages[@]}"; do
+for package in "${!program_of[@]}"; do
   if [ ! -e "${program_of[$package]}" ]; then missing+=("$package"); fi
 done
 if [ "${#missing[@]}" = 0 ]; then exit 0; fi
