@@ -12,7 +12,6 @@ declare -A program_of=(
   [faketime]=/usr/bin/faketime
 )
 
-
 missing=()
 for package in "${!program_of[@]}"; do
   if [ ! -e "${program_of[$package]}" ]; then missing+=("$package"); fi

@@ -15,7 +15,10 @@ export function print(text: string): void {
 }
 
 export function thousands({ minimum, median, maximum }: Spread): string {
-  const k = (value: number): string => (value >= 1e6 ? `${(value / 1e6).toFixed(2)}M` : `${(value / 1e3).toFixed(1)}k`);
+  const k = (value: number): string => {
+    if (value >= 1e6) return `${(value / 1e6).toFixed(2)}M`;
+    return value >= 1e3 ? `${(value / 1e3).toFixed(1)}k` : value.toFixed(0);
+  };
   return `${k(median)} (${k(minimum)}–${k(maximum)})`;
 }
 
