@@ -84,15 +84,19 @@ class FramingPeerHub implements PeerHub {
     return { ...this.#dropped };
   }
 
-  /** False: damaged. */
+  /** False: damaged. A sound frame that only a later version understands is not: rolling upgrades keep their links. */
   onFrame(from: number, bytes: Uint8Array): boolean {
     const frame = decodePeerFrame(bytes);
-    if (frame === undefined) this.#dropped[isOfUnknownType(bytes) ? "unhandled" : "damaged"]++;
-    else if (frame.cell !== this.#cell) this.#dropped.otherCell++;
+    if (frame === undefined) {
+      const isUnknown = isOfUnknownType(bytes);
+      this.#dropped[isUnknown ? "unhandled" : "damaged"]++;
+      return isUnknown;
+    }
+    if (frame.cell !== this.#cell) this.#dropped.otherCell++;
     else if (frame.to !== this.member) this.#dropped.otherAddressee++;
     else if (frame.from !== from) this.#dropped.otherSender++;
     else this.#dispatch(frame.from, frame.message);
-    return frame !== undefined;
+    return true;
   }
 
   #dispatch(from: MemberId, message: PeerMessage): void {

@@ -148,7 +148,8 @@ export class PeerConnection {
     parser.push(chunk);
     while (parser.next()) {
       this.traffic.framesReceived++;
-      if (parser.kind === linkKind.ping) this.post(linkKind.pong, parser.payload);
+      // Who pings and never reads must not fill our memory with answers.
+      if (parser.kind === linkKind.ping) this.offer(linkKind.pong, parser.payload, this.#services.settings.queuedBytesMax);
       else if (parser.kind === linkKind.pong) this.#pong(parser.payload);
       else this.#owner.onFrame(parser.kind, parser.payload);
       if (this.#isClosed) return;

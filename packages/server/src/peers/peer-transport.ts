@@ -159,6 +159,16 @@ export class PeerTransport {
       if (name === this.#self.name || this.#outgoing.has(name)) continue;
       this.#outgoing.set(name, new OutgoingLink(name, address, this.#context));
     }
+    this.#refuseThoseNoLongerAdmitted();
+  }
+
+  /** Who was taken out of the cell does not stay because it was there before. */
+  #refuseThoseNoLongerAdmitted(): void {
+    const own = this.#newHello();
+    for (const link of [...this.#incoming.links()]) {
+      const reason = link.hello === undefined ? undefined : this.#refusalOf(own, link.hello);
+      if (reason !== undefined) link.refuse(reason);
+    }
   }
 
   /** Best effort. Goes over the link that a node of that name made, where we have none to it. */
