@@ -27,6 +27,9 @@ import { SessionSource } from "./session-source.ts";
 /** Operations that share a batch while it cannot be sent share its deadline; they differ by this share of it. */
 const deadlineSpread = 1 / 16;
 
+/** Node's timers count whole milliseconds. */
+const timerStepMs = 1;
+
 export class Dispatcher implements AttemptOwner {
   readonly #options: ResolvedOptions;
   readonly #pool: Pool;
@@ -284,7 +287,9 @@ export class Dispatcher implements AttemptOwner {
     const sinceMs = Math.min(oldest?.attempt?.sentAtMs ?? Infinity, this.#sessions.requestedAtMs ?? Infinity);
     if (sinceMs === Infinity) return;
     const delayMs = this.#pool.hedgeDelayMs;
-    if (nowMs - sinceMs < delayMs) this.#watchOverdue(sinceMs + delayMs - nowMs);
+    const dueMs = sinceMs + delayMs;
+    // Not less than a timer can tell: a rest that is lost in rounding would be waited for without end.
+    if (nowMs < dueMs) this.#watchOverdue(Math.max(timerStepMs, dueMs - nowMs));
     else if (this.#route.overdue(this.#inFlight.size, nowMs)) {
       this.#moveOn();
       this.#scheduleFlush();
