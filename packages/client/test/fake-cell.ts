@@ -118,10 +118,11 @@ export class FakeDoor {
     this.#hangs = true;
   }
 
-  heal(): void {
+  /** Up and reading again, what came meanwhile first. */
+  heal(refusal?: string): void {
     this.#up = true;
     this.#hangs = false;
-    this.refusal = undefined;
+    this.refusal = refusal;
     for (const connection of this.#connections) {
       for (const bytes of connection.unread.splice(0)) this.#arrive(connection, bytes);
     }

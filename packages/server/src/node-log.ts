@@ -1,4 +1,5 @@
 /** The log of a node: write-ahead log, metadata store, and the virtual log on the local engine. */
+import { requireSingle } from "@quipu/cluster";
 import { type Clock, type Disk, QuipuError } from "@quipu/core";
 import {
   fileMetadataStore,
@@ -36,6 +37,7 @@ export async function openNodeLog(options: NodeLogOptions): Promise<NodeLog> {
   await disk.syncDirectory(".");
   const metadata = await fileMetadataStore(disk, metadataDirectory, options.onFatal);
   closers.add("the metadata store", () => metadata.close?.());
+  await requireSingle(metadata);
   const wal = await WriteAheadLog.open({
     disk,
     directory: walDirectory,

@@ -149,7 +149,8 @@ export class PeerConnection {
     while (parser.next()) {
       this.traffic.framesReceived++;
       // Who pings and never reads must not fill our memory with answers.
-      if (parser.kind === linkKind.ping) this.offer(linkKind.pong, parser.payload, this.#services.settings.queuedBytesMax);
+      if (parser.kind === linkKind.ping)
+        this.offer(linkKind.pong, parser.payload, this.#services.settings.queuedBytesMax);
       else if (parser.kind === linkKind.pong) this.#pong(parser.payload);
       else this.#owner.onFrame(parser.kind, parser.payload);
       if (this.#isClosed) return;
