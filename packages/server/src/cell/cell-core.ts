@@ -17,6 +17,7 @@ import {
 import { nodeOf } from "@quipu/consensus";
 import { lsn, QuipuError } from "@quipu/core";
 import { CounterMachine } from "@quipu/counters";
+import { isLoopback } from "../config/loopback.ts";
 import { holdDataDirectory } from "../data-directory.ts";
 import type { CoreStatus, NodeCore } from "../node-core.ts";
 import type { NodeEndpoints } from "../node-status.ts";
@@ -161,12 +162,13 @@ class CellCore implements NodeCore {
   doors(): readonly DoorAddress[] {
     const { name } = this.#options.cell;
     const own = this.#endpoints === undefined ? [] : [{ name, ...this.#reachableAt(this.#endpoints.resp) }];
-    const reachable = new Set(
-      (this.#transport?.peers() ?? []).filter((peer) => peer.reachable).map((peer) => peer.name),
-    );
-    const others = [...this.#reports]
-      .filter(([other, report]) => report.ready && reachable.has(other))
-      .map(([other, report]) => ({ name: other, ...report.resp }));
+    const others = (this.#transport?.peers() ?? []).flatMap((peer) => {
+      const report = this.#reports.get(peer.name);
+      if (report?.ready !== true || !peer.reachable) return [];
+      // Doors that only another machine itself reaches would be taken for doors of the client's own machine.
+      const isElsewhere = isLoopback(report.resp.host) && !isLoopback(peer.address.host);
+      return isElsewhere ? [] : [{ name: peer.name, ...report.resp }];
+    });
     return [...own, ...others];
   }
 
