@@ -38,8 +38,8 @@ interface ClusterView {
 
 /** The one place that knows the shape of `GET /v1/cluster`. A single process leads itself. */
 function clusterView(body: unknown, self: string): ClusterView {
-  const { cell } = body as { readonly cell?: { readonly leader?: string | null } };
-  return { leader: cell === undefined ? self : (cell.leader ?? undefined) };
+  const { cell } = body as { readonly cell: { readonly leader: string | null } | null };
+  return { leader: cell === null ? self : (cell.leader ?? undefined) };
 }
 
 /** The SDK's address of these doors. */
