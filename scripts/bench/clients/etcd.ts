@@ -30,7 +30,6 @@ export function openEtcd(ports: readonly number[], mode: "lock" | "retry"): Coun
   return {
     increment: mode === "lock" ? (key) => locks.hold(key, () => increment(key)) : increment,
     read: (keys) => Promise.all(keys.map(async (key) => BigInt((await client.get(key).string()) ?? "0"))),
-    // oxlint-disable-next-line require-await
     close: async () => client.close(),
   };
 }

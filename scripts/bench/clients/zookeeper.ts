@@ -25,7 +25,6 @@ export async function openZooKeeper(ports: readonly number[]): Promise<CountingC
   return {
     increment: (key) => locks.hold(key, () => increment(key)),
     read: (keys) => Promise.all(keys.map(async (key) => (await read(client, key))?.value ?? 0n)),
-    // oxlint-disable-next-line require-await
     close: async () => client.close(),
   };
 }
