@@ -23,6 +23,8 @@ interface Event {
 }
 
 const events: readonly Event[] = [
+  // What a busy machine alone does to the others.
+  { name: "nothing", target: "–", strike: () => Promise.resolve(() => Promise.resolve()) },
   {
     name: "leader killed with SIGKILL",
     target: "p50 < 1,000, maximum < 3,000",

@@ -1,10 +1,8 @@
 /** Our own cell: node processes on the loopback that may be killed and started again one by one. */
-import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { ask } from "./ask.ts";
 import {
   freePorts,
@@ -38,8 +36,8 @@ interface ClusterView {
 
 /** The one place that knows the shape of `GET /v1/cluster`. A single process leads itself. */
 function clusterView(body: unknown, self: string): ClusterView {
-  const { cell } = body as { readonly cell?: { readonly leader?: string | null } };
-  return { leader: cell === undefined ? self : (cell.leader ?? undefined) };
+  const { cell } = body as { readonly cell: { readonly leader: string | null } | null };
+  return { leader: cell === null ? self : (cell.leader ?? undefined) };
 }
 
 /** The SDK's address of these doors. */
@@ -142,9 +140,14 @@ export class QuipuCell implements Peer {
     throw new Error(`the cell is not whole after ${startDeadlineMs} ms; its nodes printed:\n${printed}`);
   }
 
+  /** What `quipu cell transfer-leadership` asks, without a process of its own that would take a core meanwhile. */
   async transferLeadership(to: string, through: string): Promise<void> {
-    const endpoint = `http://127.0.0.1:${this.#place(through).httpPort}`;
-    await promisify(execFile)(process.execPath, [cli, "cell", "transfer-leadership", to, "--endpoint", endpoint]);
+    const response = await fetch(`http://127.0.0.1:${this.#place(through).httpPort}/v1/cluster/requests`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ type: "transferLeadership", to }),
+    });
+    if (!response.ok) throw new Error(`transfer to ${to}: ${response.status} ${await response.text()}`);
   }
 
   async stop(): Promise<void> {
