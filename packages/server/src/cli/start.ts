@@ -3,7 +3,7 @@ import { Command, Option } from "commander";
 import { describeSetting, type SettingName, settingNames, variableOf } from "../config/settings.ts";
 
 export function startCommand(): Command {
-  const command = new Command("start").description("run a durable server on this machine");
+  const command = new Command("start").description("run a durable server: alone, or as a node of a cell");
   command.addOption(new Option("--config <FILE>", "YAML file with the same names as the flags").env("QUIPU_CONFIG"));
   for (const name of settingNames) {
     const setting = describeSetting(name);
@@ -15,10 +15,13 @@ export function startCommand(): Command {
       `
 Flags win over environment variables (QUIPU_DATA, QUIPU_RESP_PORT, ...) over the file.
 Tokens for the front doors come from QUIPU_TOKENS or a file (QUIPU_TOKENS_FILE).
+The secret of a cell comes from --cell-secret-file or QUIPU_CELL_SECRET.
+With --cell-peers it is a node of a cell, which is founded when all listed nodes are there and empty (or one has data).
 SIGTERM and Ctrl-C lose nothing and exit with 0; a second signal ends the process at once.
 
 Examples:
   quipu start --data ./data
+  quipu start --data ./data --name n1 --cell-secret-file secret --cell-peers n1=10.0.0.1:7381,n2=10.0.0.2:7381,n3=10.0.0.3:7381
   QUIPU_TOKENS=$(openssl rand -hex 32) quipu start --data /var/lib/quipu --bind 0.0.0.0`,
     )
     .action(async (_options: unknown, self: Command) => {
