@@ -9,6 +9,7 @@ import { UnknownOutcome } from "./clients/counting-client.ts";
 import { chooser } from "./clients/key-choice.ts";
 import { clientKinds, openClient } from "./clients/open-client.ts";
 import type { LoadReport } from "./load-report.ts";
+import { cpuSecondsOf } from "./peers/processes.ts";
 
 const { values } = parseArgs({
   options: {
@@ -19,6 +20,8 @@ const { values } = parseArgs({
     choice: { type: "string", default: "uniform" },
     seconds: { type: "string", default: "3" },
     prefix: { type: "string", default: "bench" },
+    /** Servers whose CPU time is measured from the first call to the last reply. */
+    pids: { type: "string", default: "" },
   },
 });
 
@@ -44,7 +47,9 @@ async function sum(): Promise<bigint> {
   return total;
 }
 
+const pids = values.pids === "" ? [] : values.pids.split(",").map(Number);
 const before = await sum();
+const cpuSecondsBefore = await cpuSecondsOf(pids);
 const latenciesMs: number[] = [];
 let acknowledged = 0;
 let unknown = 0;
@@ -80,6 +85,7 @@ async function caller(): Promise<void> {
 }
 
 await Promise.all(Array.from({ length: callers }, caller));
+const serverCpuSeconds = (await cpuSecondsOf(pids)) - cpuSecondsBefore;
 const added = Number((await sum()) - before);
 await client.close();
 latenciesMs.sort((left, right) => left - right);
@@ -92,6 +98,7 @@ const report: LoadReport = {
   unknown,
   refused,
   added,
+  serverCpuSeconds,
   firstError,
 };
 // Some clients keep a connection open for a while after their end.

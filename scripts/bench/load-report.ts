@@ -9,7 +9,7 @@ export interface LoadReport {
   readonly requestsPerSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
-  /** Warm-up included, as the next four. */
+  /** Warm-up included, as in what follows. */
   readonly acknowledged: number;
   /** Calls that failed and may have been applied. */
   readonly unknown: number;
@@ -17,6 +17,8 @@ export interface LoadReport {
   readonly refused: number;
   /** What the counters grew by, read back. */
   readonly added: number;
+  /** Of the servers asked for, children included, from the first call to the last reply. */
+  readonly serverCpuSeconds: number;
   readonly firstError?: string | undefined;
 }
 
@@ -27,6 +29,8 @@ export interface ClientLoad {
   readonly keys: number;
   readonly choice?: KeyChoice;
   readonly seconds: number;
+  /** Servers whose CPU time is wanted. */
+  readonly pids?: readonly number[];
 }
 
 const program = fileURLToPath(new URL("./client-load.ts", import.meta.url));
@@ -39,6 +43,7 @@ export async function runLoad(load: ClientLoad): Promise<LoadReport> {
     ...["--client", load.client, "--ports", load.ports.join(",")],
     ...["--callers", String(load.callers), "--keys", String(load.keys), "--choice", choice],
     ...["--seconds", String(load.seconds), "--prefix", `${load.client}${load.callers}x${load.keys}${choice}`],
+    ...["--pids", (load.pids ?? []).join(",")],
   ]);
   const report = JSON.parse(stdout) as LoadReport;
   const { acknowledged, unknown, refused, added } = report;

@@ -6,7 +6,7 @@ import type { ClientKind } from "../clients/open-client.ts";
 import { runLoad } from "../load-report.ts";
 import { spread } from "../pairs.ts";
 import { startEtcd } from "../peers/etcd.ts";
-import { cpuSecondsOf, type Peer } from "../peers/processes.ts";
+import type { Peer } from "../peers/processes.ts";
 import { startCell } from "../peers/quipu-cell.ts";
 import { startRedisWithReplicas } from "../peers/redis.ts";
 import { startZooKeeper } from "../peers/zookeeper.ts";
@@ -52,12 +52,10 @@ async function cpuPerMillion(
 ): Promise<string> {
   const secondsPerMillion: number[] = [];
   for (let pair = 0; pair <= pairs; pair++) {
-    const before = await cpuSecondsOf(peer.pids());
-    const { ports } = peer;
-    const { acknowledged } = await runLoad({ client, ports, ...load, choice: "zipf", seconds: secondsPerRun * scale });
-    const used = (await cpuSecondsOf(peer.pids())) - before;
+    const common = { client, ports: peer.ports, pids: peer.pids(), choice: "zipf" } as const;
+    const { acknowledged, serverCpuSeconds } = await runLoad({ ...common, ...load, seconds: secondsPerRun * scale });
     // The first warms the servers up: compilers are no cost per increment.
-    if (pair > 0) secondsPerMillion.push(used / (acknowledged / 1e6));
+    if (pair > 0) secondsPerMillion.push(serverCpuSeconds / (acknowledged / 1e6));
   }
   return withRange(spread(secondsPerMillion), 1);
 }

@@ -1,6 +1,6 @@
 /** Server processes of a benchmark: a data directory of their own, free ports of the loopback, CPU time, a sure end. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -127,12 +127,25 @@ export async function freePorts(count: number): Promise<readonly number[]> {
   return ports;
 }
 
+/** Removed at the latest when this process ends, an interrupted one too. */
+const temporaryDirectories = new Set<string>();
+
 export async function temporaryDirectory(name: string): Promise<string> {
-  return await mkdtemp(join(tmpdir(), `quipu-bench-${name}-`));
+  const directory = await mkdtemp(join(tmpdir(), `quipu-bench-${name}-`));
+  if (temporaryDirectories.size === 0) process.once("exit", removeTemporaryDirectories);
+  temporaryDirectories.add(directory);
+  return directory;
 }
 
 export async function removeDirectory(directory: string): Promise<void> {
   await rm(directory, { recursive: true, force: true });
+  temporaryDirectories.delete(directory);
+  if (temporaryDirectories.size === 0) process.off("exit", removeTemporaryDirectories);
+}
+
+function removeTemporaryDirectories(): void {
+  // Servers killed a moment ago may still write: tried again by rmSync.
+  for (const directory of temporaryDirectories) rmSync(directory, { recursive: true, force: true, maxRetries: 10 });
 }
 
 /** User and system CPU seconds so far of these processes, of their living children and of those they waited for (Linux). */
