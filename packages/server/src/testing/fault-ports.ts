@@ -5,7 +5,7 @@ import { NodeDisk } from "../ports/node-disk.ts";
 import type { NodePorts } from "../ports/node-ports.ts";
 
 /**
- * `full`: whatever needs room answers ENOSPC. `failing`: the next sync answers EIO, which has to end the process; the one
+ * `full`: whatever needs room answers ENOSPC; what lies within a file has its room already. `failing`: the next sync answers EIO, which has to end the process; the one
  * that takes its place has a good disk.
  */
 export type DiskState = "good" | "full" | "failing";
@@ -115,7 +115,7 @@ class FaultFile implements DiskFile {
   }
 
   async write(bytes: Uint8Array, position: number): Promise<number> {
-    requireRoom(this.#ports, this.#path, "write");
+    await this.#requireRoom(bytes, position);
     return this.#inner.write(bytes, position);
   }
 
@@ -125,7 +125,7 @@ class FaultFile implements DiskFile {
   }
 
   async writeAndSync(bytes: Uint8Array, position: number): Promise<number> {
-    requireRoom(this.#ports, this.#path, "write");
+    await this.#requireRoom(bytes, position);
     if (this.#ports.disk === "failing") {
       // As a real disk: the bytes are in the page cache, and nobody knows what of them is on the disk.
       await this.#inner.write(bytes, position);
@@ -140,6 +140,11 @@ class FaultFile implements DiskFile {
 
   close(): Promise<void> {
     return this.#inner.close();
+  }
+
+  async #requireRoom(bytes: Uint8Array, position: number): Promise<void> {
+    if (this.#ports.disk !== "full" || position + bytes.length <= (await this.#inner.size())) return;
+    requireRoom(this.#ports, this.#path, "write");
   }
 
   #requireHealth(): void {

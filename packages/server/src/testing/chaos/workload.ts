@@ -192,13 +192,14 @@ export class Workload {
   }
 
   /**
-   * WATCH, GET, MULTI, SET, EXEC. No value is ever written twice, so what WATCH promises (nothing was written since) and
-   * what compare-and-set promises (the value is the one that was read) are the same.
+   * GET, WATCH, GET, MULTI, SET, EXEC. No value is ever written twice: if both reads agree, it is what was there at WATCH, and
+   * what WATCH promises (nothing was written since) and compare-and-set (the value is the one that was read) are the same.
    */
   async #compareAndSet(connection: RawConnection, process: number, key: string): Promise<void> {
-    if (this.#isRefused(await connection.ask("WATCH", key))) return;
+    const first = await connection.ask("GET", key);
+    if (this.#isRefused(first) || this.#isRefused(await connection.ask("WATCH", key))) return;
     const expected = await connection.ask("GET", key);
-    if (this.#isRefused(expected)) return void (await connection.ask("UNWATCH"));
+    if (this.#isRefused(expected) || expected !== first) return void (await connection.ask("UNWATCH"));
     const next = this.#newValue();
     await connection.ask("MULTI");
     await connection.ask("SET", key, next);
