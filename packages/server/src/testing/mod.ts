@@ -6,4 +6,4 @@ export { isWhole, LocalCell, type LocalCellOptions, type LocalNode } from "../lo
 export { type ChaosEvent, type ChaosOptions, type ChaosResult, runChaos } from "./chaos/chaos.ts";
 export { ChaosCell } from "./chaos/chaos-cell.ts";
 export { type Fault, faults } from "./chaos/faults.ts";
-export { RawConnection } from "./chaos/raw-connection.ts";
+export { RawConnection, RawError } from "./chaos/raw-connection.ts";
