@@ -41,4 +41,3 @@ export { type CellMembership, prepareCell, type PrepareCellOptions } from "./cel
 export { FoundingResponder, type FoundingResponderOptions } from "./cell/founding/responder.ts";
 export type { FoundingLink, FoundingMessage, Proposal, Standing } from "./cell/founding/messages.ts";
 export { cellIdentityOf, requireSingle } from "./cell/founding/directory.ts";
-export { belongsToCell } from "./cell/identity.ts";

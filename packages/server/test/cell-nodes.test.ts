@@ -77,20 +77,24 @@ test("a transaction at one node fails if another node wrote what it watches", as
   connection.close();
 });
 
-test("a follower that was stopped, or whose event loop stood still, calls no election", { timeout: 120_000 }, async () => {
-  const before = await agreed();
-  const stopped = await follower();
-  stopped.server.signal("SIGSTOP");
-  // Longer than any election timeout: its timer is overdue when it goes on, with heartbeats waiting to be read.
-  await new Promise((resolve) => setTimeout(resolve, 2_500));
-  stopped.server.signal("SIGCONT");
-  // It takes part again: a read at its door needs the leader's word.
-  await cell.until("an answer", async () => ((await ask(stopped, "INCR", "stops")) === 1 ? true : undefined));
-  await cell.tell(stopped, { type: "block", ms: 1_500 });
-  expect(await ask(stopped, "INCR", "stops")).toBe(2);
-  await cell.whenWhole();
-  expect(await agreed()).toEqual(before);
-});
+test(
+  "a follower that was stopped, or whose event loop stood still, calls no election",
+  { timeout: 120_000 },
+  async () => {
+    const before = await agreed();
+    const stopped = await follower();
+    stopped.server.signal("SIGSTOP");
+    // Longer than any election timeout: its timer is overdue when it goes on, with heartbeats waiting to be read.
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    stopped.server.signal("SIGCONT");
+    // It takes part again: a read at its door needs the leader's word.
+    await cell.until("an answer", async () => ((await ask(stopped, "INCR", "stops")) === 1 ? true : undefined));
+    await cell.tell(stopped, { type: "block", ms: 1_500 });
+    expect(await ask(stopped, "INCR", "stops")).toBe(2);
+    await cell.whenWhole();
+    expect(await agreed()).toEqual(before);
+  },
+);
 
 test("a leader that was stopped steps down, and answers no read with what it knew", { timeout: 120_000 }, async () => {
   const { leader } = await agreed();
@@ -148,20 +152,24 @@ test("operators change the cell by quipu cell, at any node", { timeout: 180_000 
   expect(await operate("add", "n 4")).toMatchObject({ code: 2 });
 });
 
-test("a node that lost its disk is refused until it is replaced, then votes as a new member", { timeout: 180_000 }, async () => {
-  const { leader } = await agreed();
-  const node = cell.nodes.find((each) => each !== leader) as LocalNode;
-  const memberOf = async (): Promise<number | null | undefined> =>
-    (await cell.status(leader))?.cell?.nodes.find(({ name }) => name === node.name)?.member;
-  const before = await memberOf();
-  expect(await ask(leader, "SET", "kept", "7")).toBe("OK");
-  await cell.kill(node);
-  cell.wipe(node);
-  const replaced = await runCli(["cell", "replace", node.name, "--force", "--endpoint", leader.server.httpUrl]);
-  expect(replaced).toMatchObject({ code: 0, stderr: "" });
-  await cell.restart(node);
-  await cell.whenWhole();
-  expect(await memberOf()).not.toBe(before);
-  expect(await ask(node, "GET", "kept")).toBe("7");
-  await cell.whenEqual();
-});
+test(
+  "a node that lost its disk is refused until it is replaced, then votes as a new member",
+  { timeout: 180_000 },
+  async () => {
+    const { leader } = await agreed();
+    const node = cell.nodes.find((each) => each !== leader) as LocalNode;
+    const memberOf = async (): Promise<number | null | undefined> =>
+      (await cell.status(leader))?.cell?.nodes.find(({ name }) => name === node.name)?.member;
+    const before = await memberOf();
+    expect(await ask(leader, "SET", "kept", "7")).toBe("OK");
+    await cell.kill(node);
+    cell.wipe(node);
+    const replaced = await runCli(["cell", "replace", node.name, "--force", "--endpoint", leader.server.httpUrl]);
+    expect(replaced).toMatchObject({ code: 0, stderr: "" });
+    await cell.restart(node);
+    await cell.whenWhole();
+    expect(await memberOf()).not.toBe(before);
+    expect(await ask(node, "GET", "kept")).toBe("7");
+    await cell.whenEqual();
+  },
+);

@@ -61,38 +61,57 @@ describe("strangers at the peer port", () => {
         (response) => response.json() as Promise<{ cell?: { nodes: { problem: string | null }[] } }>,
         () => undefined,
       );
-      return status?.cell?.nodes.map((node) => node.problem).find((each) => each?.startsWith("refused") === true) ?? undefined;
+      return (
+        status?.cell?.nodes.map((node) => node.problem).find((each) => each?.startsWith("refused") === true) ??
+        undefined
+      );
     });
     expect(await stranger.stop("SIGTERM")).toMatchObject({ code: 0 });
     return problem;
   }
 
-  test("garbage, absurd lengths, wrong secrets, a second n2, another cell's n3: the cell goes on", { timeout: 180_000 }, async () => {
-    const [one, , three] = cell.nodes as readonly [LocalNode, LocalNode, LocalNode];
-    await knock(one.peerPort, Buffer.from("GET / HTTP/1.1\r\n\r\n"));
-    await knock(one.peerPort, Buffer.from([0xff, 0xff, 0xff, 0x7f, 1, 0, 0]));
-    const otherSecret = path.join(directory, "other-secret");
-    writeFileSync(otherSecret, "another secret, as long as it must be");
-    expect(await strange("n2", path.join(directory, "liar"), otherSecret)).toContain("wrong cell secret");
-    expect(await strange("n2", path.join(directory, "second"), cell.secretFile)).toContain("another process runs as n2");
-    await three.server.stop("SIGTERM");
-    const alone = await ChildServer.start({
-      dataDirectory: path.join(directory, "alone"),
-      extraArguments: ["--name", "n3", "--cell-peers", `n3=127.0.0.1:${await freePort()}`, "--cell-secret-file", cell.secretFile],
-    });
-    await alone.stop("SIGTERM");
-    expect(await strange("n3", path.join(directory, "alone"), cell.secretFile)).toMatch(/is of cell [0-9a-f]{12}/);
-    await three.server.restart();
-    const connection = await RawConnection.open(three.server.respPort);
-    expect(await connection.ask("INCR", "unharmed")).toBe(1);
-    connection.close();
-    const { stderr } = await one.server.stop("SIGTERM");
-    const refusals = stderr.split("\n").filter((line) => line.includes("refused a node"));
-    expect(refusals.filter((line) => line.includes("127.0.0.1")).length).toBe(refusals.length);
-    for (const reason of ["unknown kind", "limit", "wrong cell secret", "another process runs as n2", "is of cell"]) {
-      expect(refusals.some((line) => line.includes(reason)), `${reason} in:\n${refusals.join("\n")}`).toBe(true);
-    }
-  });
+  test(
+    "garbage, absurd lengths, wrong secrets, a second n2, another cell's n3: the cell goes on",
+    { timeout: 180_000 },
+    async () => {
+      const [one, , three] = cell.nodes as readonly [LocalNode, LocalNode, LocalNode];
+      await knock(one.peerPort, Buffer.from("GET / HTTP/1.1\r\n\r\n"));
+      await knock(one.peerPort, Buffer.from([0xff, 0xff, 0xff, 0x7f, 1, 0, 0]));
+      const otherSecret = path.join(directory, "other-secret");
+      writeFileSync(otherSecret, "another secret, as long as it must be");
+      expect(await strange("n2", path.join(directory, "liar"), otherSecret)).toContain("wrong cell secret");
+      expect(await strange("n2", path.join(directory, "second"), cell.secretFile)).toContain(
+        "another process runs as n2",
+      );
+      await three.server.stop("SIGTERM");
+      const alone = await ChildServer.start({
+        dataDirectory: path.join(directory, "alone"),
+        extraArguments: [
+          "--name",
+          "n3",
+          "--cell-peers",
+          `n3=127.0.0.1:${await freePort()}`,
+          "--cell-secret-file",
+          cell.secretFile,
+        ],
+      });
+      await alone.stop("SIGTERM");
+      expect(await strange("n3", path.join(directory, "alone"), cell.secretFile)).toMatch(/is of cell [0-9a-f]{12}/);
+      await three.server.restart();
+      const connection = await RawConnection.open(three.server.respPort);
+      expect(await connection.ask("INCR", "unharmed")).toBe(1);
+      connection.close();
+      const { stderr } = await one.server.stop("SIGTERM");
+      const refusals = stderr.split("\n").filter((line) => line.includes("refused a node"));
+      expect(refusals.filter((line) => line.includes("127.0.0.1")).length).toBe(refusals.length);
+      for (const reason of ["unknown kind", "limit", "wrong cell secret", "another process runs as n2", "is of cell"]) {
+        expect(
+          refusals.some((line) => line.includes(reason)),
+          `${reason} in:\n${refusals.join("\n")}`,
+        ).toBe(true);
+      }
+    },
+  );
 });
 
 describe("stopping", () => {
@@ -118,7 +137,17 @@ describe("stopping", () => {
 
   test("quipu dev stops its nodes with itself; a taken port is named", { timeout: 180_000 }, async () => {
     const ports = { resp: await freePort(), http: await freePort(), peer: await freePort() };
-    const words = ["dev", "--nodes", "3", "--resp-port", `${ports.resp}`, "--http-port", `${ports.http}`, "--peer-port", `${ports.peer}`];
+    const words = [
+      "dev",
+      "--nodes",
+      "3",
+      "--resp-port",
+      `${ports.resp}`,
+      "--http-port",
+      `${ports.http}`,
+      "--peer-port",
+      `${ports.peer}`,
+    ];
     const start = () => spawn(process.execPath, [launcher, ...words], { stdio: ["ignore", "pipe", "pipe"] });
     const dev = start();
     let output = "";

@@ -28,11 +28,6 @@ export interface CellIdentity {
 }
 
 const identityKey = "identity";
-
-/** True where this is the disk of a node of a cell; a single process has no business with it. */
-export async function belongsToCell(metadata: MetadataStore): Promise<boolean> {
-  return (await metadata.get(identityKey)) !== undefined;
-}
 const incarnationMax = 0xffff_ffff;
 
 export class IdentityRegister {

@@ -196,7 +196,9 @@ export class ChaosCell {
   #watch(node: LocalNode): void {
     void node.server.exited.then(({ code, signal, stdout, stderr }) => {
       if (this.#doomed.has(node.name)) return;
-      this.surprises.push(`${node.name} ended by itself (${signal ?? `code ${code}`}): ${stdout}${stderr.slice(-3000)}`);
+      this.surprises.push(
+        `${node.name} ended by itself (${signal ?? `code ${code}`}): ${stdout}${stderr.slice(-3000)}`,
+      );
     });
   }
 

@@ -152,7 +152,8 @@ export class Workload {
     this.#keyOperations[slot] = count + 1;
     const key = `${isRegister ? "register" : "counter"}:${slot}:${Math.floor(count / operationsPerKey)}`;
     const choice = this.#random.below(10);
-    if (!isRegister) return choice < 5 ? this.#add(connection, process, key) : this.#read(connection, process, key, true);
+    if (!isRegister)
+      return choice < 5 ? this.#add(connection, process, key) : this.#read(connection, process, key, true);
     if (choice < 5) return this.#read(connection, process, key, false);
     return choice < 8 ? this.#set(connection, process, key) : this.#compareAndSet(connection, process, key);
   }
@@ -242,4 +243,3 @@ export class Workload {
 export function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
-
