@@ -173,8 +173,8 @@ export class Workload {
     const invokedAt = performance.now();
     const about = { kind: "add", process, key, invokedAt, argument: 1 } as const;
     const reply = await this.#change(connection, ["INCR", key]);
-    if (reply === "refused") return;
-    if (reply === "unknown") {
+    if (reply === undefined) return;
+    if (reply instanceof RawLoss) {
       tally.unknown++;
       this.history.push({ ...about, returnedAt: undefined, result: undefined });
       return;
@@ -188,8 +188,8 @@ export class Workload {
     const invokedAt = performance.now();
     const about = { kind: "set", process, key, invokedAt, argument, result: undefined } as const;
     const reply = await this.#change(connection, ["SET", key, argument]);
-    if (reply === "refused") return;
-    this.history.push({ ...about, returnedAt: reply === "unknown" ? undefined : performance.now() });
+    if (reply === undefined) return;
+    this.history.push({ ...about, returnedAt: reply instanceof RawLoss ? undefined : performance.now() });
   }
 
   /**
@@ -208,21 +208,22 @@ export class Workload {
     const argument = { expected: expected as string | null, next };
     const about = { kind: "compare-and-set", process, key, invokedAt, argument } as const;
     const reply = await this.#change(connection, ["EXEC"]);
-    if (reply === "refused") return;
-    if (reply === "unknown") this.history.push({ ...about, returnedAt: undefined, result: undefined });
+    if (reply === undefined) return;
+    if (reply instanceof RawLoss) this.history.push({ ...about, returnedAt: undefined, result: undefined });
     else this.history.push({ ...about, returnedAt: performance.now(), result: reply !== null });
   }
 
-  async #change(connection: RawConnection, words: readonly string[]): Promise<RawReply | "refused" | "unknown"> {
+  /** Undefined: refused, surely not made. RawLoss: of unknown outcome. */
+  async #change(connection: RawConnection, words: readonly string[]): Promise<RawReply | undefined | RawLoss> {
     let reply: RawReply;
     try {
       reply = await connection.ask(...words);
     } catch (error) {
-      if (error instanceof RawLoss) return "unknown";
+      if (error instanceof RawLoss) return error;
       throw error;
     }
-    if (reply instanceof RawError && !reply.isDefinite) return "unknown";
-    if (this.#isRefused(reply)) return "refused";
+    if (reply instanceof RawError && !reply.isDefinite) return new RawLoss(reply.text);
+    if (this.#isRefused(reply)) return undefined;
     this.#succeeded();
     return reply;
   }
