@@ -45,6 +45,7 @@ export async function runDev(options: DevOptions): Promise<void> {
     await dev.run(directory);
   } catch (error) {
     if (isStopping) return;
+    dev.abandon();
     cell.killNow();
     remove();
     throw new QuipuError("INVALID_CONFIGURATION", firstLines(error), { cause: error });
@@ -86,6 +87,12 @@ class DevCell {
     this.#screen.note("stopping");
     await this.#cell.stop("SIGTERM");
     this.#screen.note("stopped; everything acknowledged is on the nodes' disks");
+  }
+
+  /** The start failed: nothing is watched any more, which would keep the process alive. */
+  abandon(): void {
+    this.#isStopping = true;
+    this.#screen.end();
   }
 
   /** A node that ends without having been asked to is started again. */

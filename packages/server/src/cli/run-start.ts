@@ -3,15 +3,23 @@ import { constants } from "node:os";
 import { loadConfiguration } from "../config/load.ts";
 import { createLog, type Log } from "../log.ts";
 import { openNode, type QuipuNode } from "../node.ts";
+import type { NodePorts } from "../ports/node-ports.ts";
 import { version } from "../version.ts";
 import { describeError, exitFailure } from "./exit.ts";
 
-export async function runStart(flags: Readonly<Record<string, unknown>>): Promise<void> {
+/** `ports`: of tests of faults. */
+export async function runStart(flags: Readonly<Record<string, unknown>>, ports?: NodePorts): Promise<void> {
   const configuration = loadConfiguration({ flags, environment: process.env });
   const log = createLog(configuration.logLevel);
   const abortion = new AbortController();
   const { signal } = abortion;
-  const opening = openNode({ configuration, log, onFatal: (error) => endAtOnce(log, error), signal });
+  const opening = openNode({
+    configuration,
+    log,
+    onFatal: (error) => endAtOnce(log, error),
+    signal,
+    ...(ports === undefined ? {} : { ports }),
+  });
   stopOnSignals(opening, log, abortion);
   const node = await opening.catch((error: unknown) => {
     // Stopped while it waited for its cell: that is what was asked for, and whoever asked ends the process.

@@ -41,7 +41,7 @@ function optionOf(name: SettingName): Option {
 }
 
 /** What was given on the command line, under the names of the settings. */
-function givenFlags(command: Command): Readonly<Record<string, unknown>> {
+export function givenFlags(command: Command): Readonly<Record<string, unknown>> {
   const given = command.opts<Readonly<Record<string, unknown>>>();
   const flags: Record<string, unknown> = { config: given["config"] };
   for (const name of settingNames) flags[name] = given[camelCase(name)];

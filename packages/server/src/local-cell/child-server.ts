@@ -146,6 +146,19 @@ export class ChildServer {
     this.#child?.kill(signal);
   }
 
+  /** A command for a test's launcher; resolves when it has answered. Rejects where the process ends before. */
+  async tell(command: object): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || !this.isRunning) throw new Error("the server does not run");
+    const answered = once(child, "message");
+    const ended = this.exited.then(({ code }) => Promise.reject(new Error(`the server ended with code ${code}`)));
+    // Whichever loses the race must not be an unhandled rejection.
+    ended.catch(() => undefined);
+    answered.catch(() => undefined);
+    child.send(command, () => undefined);
+    await Promise.race([answered, ended]);
+  }
+
   /** For cleaning up, also from a signal handler: no waiting. */
   killNow(): void {
     this.#child?.kill("SIGKILL");

@@ -27,6 +27,7 @@ export class IncomingLink {
     this.address = socket.remoteAddress ?? "an address that is gone";
     this.connection = new PeerConnection(socket, owner, {
       onFrame: (kind, payload) => this.#onFrame(kind, payload),
+      onFault: (reason) => this.refuse(reason),
       onClosed: () => owner.incomingClosed(this),
     });
   }

@@ -95,6 +95,7 @@ export class OutgoingLink {
     const socket = dialPeer(this.address, this.#owner.tls, () => connection.post(linkKind.hello, ownBytes));
     const connection: PeerConnection = new PeerConnection(socket, this.#owner, {
       onFrame: (kind, payload) => this.#onFrame(attempt, kind, payload),
+      onFault: (reason) => connection.refuse(reason),
       onClosed: (reason) => this.#onClosed(attempt, reason),
     });
     const attempt: Attempt = { connection, own, ownBytes, hello: undefined, transcript: undefined, isProven: false };

@@ -11,6 +11,8 @@ export interface ConnectionOwner {
   /** Every frame but beats. */
   onFrame(kind: number, payload: Uint8Array): void;
   /** Once. `reason` says what the other side or the network did; what we did ourselves, too. */
+  /** The stream is not what it should be; to be answered by {@link PeerConnection.refuse}. */
+  onFault(reason: string): void;
   onClosed(reason: string): void;
 }
 
@@ -155,7 +157,7 @@ export class PeerConnection {
       else this.#owner.onFrame(parser.kind, parser.payload);
       if (this.#isClosed) return;
     }
-    if (parser.fault !== undefined) this.refuse(`sent ${parser.fault}`);
+    if (parser.fault !== undefined) this.#owner.onFault(`sent ${parser.fault}`);
   }
 
   #pong(payload: Uint8Array): void {
