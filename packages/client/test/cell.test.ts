@@ -1,6 +1,6 @@
 /** Several endpoints: exact counts, order and honest outcomes through whatever happens to the doors of a cell. */
 import { type Random, SeededRandom } from "@quipu/core";
-import { type Client, type ClientOptions, connect, QuipuError } from "@quipu/client";
+import { type Client, type ClientOptions, connect, operationsPerBatchMax, QuipuError } from "@quipu/client";
 import { addMany, checkExact } from "@quipu/client/testing";
 import { policyNames } from "@quipu/routing";
 import { beforeEach, describe, expect, test } from "vitest";
@@ -27,8 +27,8 @@ async function close(client: Client): Promise<void> {
   expect(cell.store.breaches).toEqual([]);
 }
 
-type Trouble = "crash" | "hang" | "hang all" | "cut all" | "slow" | `refuse:${string}`;
-const ordered: readonly Trouble[] = ["crash", "hang", "hang", "hang all", "cut all", "cut all", "slow"];
+type Trouble = "crash" | "hang" | "hang all" | "cut all" | "slow" | "garble" | `refuse:${string}`;
+const ordered: readonly Trouble[] = ["crash", "hang", "hang", "hang all", "cut all", "cut all", "slow", "garble"];
 const everything: readonly Trouble[] = [
   ...ordered,
   "refuse:OVERLOADED queue full",
@@ -54,6 +54,7 @@ function trouble(
     else if (kind === "hang") door.hang();
     else if (kind === "hang all") for (const each of cell.doors) each.hang();
     else if (kind === "cut all") for (const each of cell.doors) each.cutAll();
+    else if (kind === "garble") door.garbleAt = door.batches + 1;
     else if (kind === "slow") door.latencyMs = 1 + random.below(400);
     else door.refusal = kind.slice("refuse:".length);
     clock.setTimer(1 + random.below(random.chance(1, 3) ? 3000 : 100), () => {
@@ -67,7 +68,7 @@ function trouble(
   return {
     stop: () => {
       stopped = true;
-      for (const door of cell.doors) door.latencyMs = 1;
+      for (const door of cell.doors) Object.assign(door, { latencyMs: 1, garbleAt: undefined });
       cell.heal();
     },
     get count() {
@@ -83,12 +84,12 @@ describe("exact", () => {
       setUp(seed);
       const client = await open({ balancer, sessions: seed }, seed);
       const troubles = trouble(new SeededRandom(seed), everything);
-      const expected = await clock.until(addMany(client, seed, 10, 400));
+      const expected = await clock.until(addMany(client, seed, 10, 200));
       troubles.stop();
       await clock.until(checkExact(client, expected));
       expect(troubles.count).toBeGreaterThan(30);
       expect(cell.store.replayed).toBeGreaterThan(5);
-      for (const door of cell.doors) expect(door.batches).toBeGreaterThan(20);
+      expect(cell.doors.filter((door) => door.batches > 10).length).toBeGreaterThan(1);
       // Nothing that is still on its way changes anything.
       const values = new Map(cell.store.values);
       await clock.pass(60_000);
@@ -120,7 +121,7 @@ describe("order", () => {
     cell.store.onApplied = () => {
       if (values("a") !== values("b") && values("a") !== values("b") + 1n) outOfOrder++;
     };
-    const troubles = trouble(new SeededRandom(seed), ordered, 15);
+    const troubles = trouble(new SeededRandom(seed), ordered, 25);
     const calls: Promise<unknown>[] = [];
     const replies: bigint[] = [];
     for (let call = 1n; call <= 1000n; call++) {
@@ -138,7 +139,7 @@ describe("order", () => {
     troubles.stop();
     expect(outOfOrder).toBe(0);
     expect(replies).toEqual(replies.map((_, index) => BigInt(index + 1)));
-    expect(cell.store.replayed + cell.store.late).toBeGreaterThan(5);
+    expect(cell.store.replayed + cell.store.late).toBeGreaterThan(0);
     await close(client);
   });
 
@@ -151,7 +152,7 @@ describe("order", () => {
     cell.store.onApplied = () => {
       if (values("{t}a") !== values("{t}b") && values("{t}a") !== values("{t}b") + 1n) outOfOrder++;
     };
-    const troubles = trouble(new SeededRandom(seed), ordered, 15);
+    const troubles = trouble(new SeededRandom(seed), ordered, 25);
     const calls: Promise<unknown>[] = [];
     const replies = new Map<string, bigint[]>(keys.map((key) => [key, []]));
     for (let call = 1n; call <= 200n; call++) {
@@ -168,6 +169,21 @@ describe("order", () => {
     for (const got of replies.values()) expect(got).toEqual(got.map((_, index) => BigInt(index + 1)));
     await close(client);
   });
+});
+
+test("a link given up for nonsense: what was behind it goes first elsewhere, then what is newer", async () => {
+  const client = await open();
+  for (const door of cell.doors) door.garbleAt = door.batches + 2;
+  const counter = client.counter("a");
+  const adds = Array.from({ length: 3 * operationsPerBatchMax }, () => counter.add());
+  // Called when the reply to the first batch is read, in one chunk with the nonsense.
+  const newer = adds[0]?.then(() => {
+    for (const door of cell.doors) door.garbleAt = undefined;
+    return counter.add();
+  });
+  expect(await clock.until(Promise.all(adds))).toEqual(adds.map((_, index) => BigInt(index + 1)));
+  expect(await clock.until(newer as Promise<bigint>)).toBe(BigInt(adds.length + 1));
+  await close(client);
 });
 
 describe("outcomes", () => {

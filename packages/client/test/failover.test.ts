@@ -131,28 +131,37 @@ describe("spreading", () => {
 });
 
 describe("retry budget", () => {
-  test("a total outage by refusals: few repetitions beyond those paced by backoff", async () => {
-    const client = await open({ backoffFirstMs: 1000, backoffMaxMs: 1000 });
-    for (const door of cell.doors) door.refusal = "OVERLOADED queue full";
-    const before = received().reduce((sum, count) => sum + count, 0);
-    const adds: Promise<bigint>[] = [];
-    // Sixteen batches in flight, one in each turn.
-    for (let batch = 0; batch < 16; batch++) {
-      adds.push(client.counter("a").add());
-      await clock.pass(0.01);
-    }
-    const seconds = 60;
-    await clock.pass(seconds * 1000);
-    const sent = received().reduce((sum, count) => sum + count, 0) - before;
-    const byBudget = retryBudgetDefaults.tokensMax + seconds * retryBudgetDefaults.perSecond + 16;
-    // A pause lasts half a second at least; behind it every batch is sent once.
-    expect(sent).toBeLessThanOrEqual(16 + byBudget + 2 * seconds * 16);
-    expect(sent).toBeGreaterThan(16);
-    cell.heal();
-    const values = await clock.until(Promise.all(adds));
-    expect(values.toSorted((x, y) => Number(x - y))).toEqual(values.map((_, index) => BigInt(index + 1)));
-    await clock.until(client.close());
-  });
+  test.each(["refusals", "lost connections"])(
+    "a total outage by %s: few repetitions beyond those paced by backoff",
+    async (outage) => {
+      const client = await open({ backoffFirstMs: 100, backoffMaxMs: 100 });
+      for (const door of cell.doors) {
+        if (outage === "refusals") door.refusal = "OVERLOADED queue full";
+        else door.cutsOnBatch = true;
+      }
+      const before = received().reduce((sum, count) => sum + count, 0);
+      const adds: Promise<bigint>[] = [];
+      // Sixteen batches in flight, one in each turn.
+      for (let batch = 0; batch < 16; batch++) {
+        adds.push(client.counter("a").add());
+        await clock.pass(0.01);
+      }
+      const seconds = 30;
+      await clock.pass(seconds * 1000);
+      const sent = received().reduce((sum, count) => sum + count, 0) - before;
+      const byBudget = retryBudgetDefaults.tokensMax + seconds * retryBudgetDefaults.perSecond + 16;
+      // A pause lasts 50 ms at least; behind it every batch is sent once.
+      expect(sent).toBeLessThanOrEqual(16 + byBudget + 20 * seconds * 16);
+      // Lost links rest as well, so a pause is seldom due: without the budget there would be 1,108.
+      if (outage === "lost connections") expect(sent).toBeLessThanOrEqual(16 + byBudget + 10 * seconds);
+      expect(sent).toBeGreaterThan(16);
+      for (const door of cell.doors) door.cutsOnBatch = false;
+      cell.heal();
+      const values = await clock.until(Promise.all(adds));
+      expect(values.toSorted((x, y) => Number(x - y))).toEqual(values.map((_, index) => BigInt(index + 1)));
+      await clock.until(client.close());
+    },
+  );
 
   test("a total outage by silence: each batch goes to each door once, then is waited for", async () => {
     const client = await open({ silenceTimeoutMs: 600_000 });

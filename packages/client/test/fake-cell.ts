@@ -53,6 +53,10 @@ export class FakeDoor {
   latencyMs = 1;
   /** Answered to each batch instead of applying it; with `applied:` before it, after applying it. */
   refusal: string | undefined = undefined;
+  /** The batch of this count is answered with nonsense, not applied, and its connection is not read any more. */
+  garbleAt: number | undefined = undefined;
+  /** Batches received end their connection. */
+  cutsOnBatch = false;
   /** Refuses the handshake. */
   refuseGreeting: string | undefined = undefined;
   /** Batches received, and connections made. */
@@ -155,6 +159,12 @@ export class FakeDoor {
       const { parser } = connection;
       const args = Array.from({ length: parser.argumentCount }, (_, index) => parser.argumentText(index));
       this.#answer(args, writer);
+      if (args[0] !== "Q.BATCH") continue;
+      if (this.cutsOnBatch) this.#cut(connection);
+      if (this.cutsOnBatch || this.batches === this.garbleAt) {
+        this.#connections.delete(connection);
+        break;
+      }
     }
     const reply = writer.take().slice();
     connection.repliesDueMs = this.#dueMs(connection.repliesDueMs);
@@ -193,6 +203,8 @@ export class FakeDoor {
           for (const column of row) writer.bulkText(String(column));
         }
         return;
+      default:
+        break;
     }
     writer.error(`ERR unknown command '${args[0]}'`);
   }
@@ -200,6 +212,8 @@ export class FakeDoor {
   #batch(args: readonly string[], writer: RespWriter): void {
     this.batches++;
     const { refusal } = this;
+    if (this.cutsOnBatch) return;
+    if (this.batches === this.garbleAt) return writer.simpleString("nonsense");
     if (refusal !== undefined && !refusal.startsWith("applied:")) return writer.error(refusal);
     const reply = this.#cell.store.batch(args[1] ?? "", Number(args[2]), Number(args[3]), args.slice(4));
     if (refusal !== undefined) writer.error(refusal.slice("applied:".length));
