@@ -38,3 +38,10 @@ export const defaultReplicaLimits: ReplicaLimits = {
   retryDelayMsMax: 200,
   requestDeadlineMs: 10_000,
 };
+
+/**
+ * Where other nodes write the log too. While a record is on its way more commands gather for the next: a record costs every
+ * node a sync, messages and a turn, and with one under way a closed loop of clients sends half as many of them. A node
+ * still moves a whole `recordBytesTarget` in each round trip.
+ */
+export const sharedReplicaLimits: ReplicaLimits = { ...defaultReplicaLimits, recordsInFlightMax: 1 };

@@ -12,8 +12,8 @@ import { Answerer } from "./answerer.ts";
 import { type Batch, placeRide } from "./batch.ts";
 import { BatchQueue } from "./batch-queue.ts";
 import type { Caller, ReplicaDoor } from "./caller.ts";
-import { defaultReplicaLimits, type ReplicaLimits } from "./limits.ts";
 import { firstTail } from "./first-tail.ts";
+import { defaultReplicaLimits, type ReplicaLimits, sharedReplicaLimits } from "./limits.ts";
 import { LogClock } from "./log-clock.ts";
 import { gapWithoutPeers, logTooShort, recordNotUnderstood, tooLarge } from "./log-errors.ts";
 import type { ReplicaMutation } from "./mutation.ts";
@@ -87,7 +87,7 @@ export class Replica implements ReplicaDoor {
     this.#log = options.log;
     this.#clock = options.clock;
     this.#identity = options.identity;
-    this.#limits = { ...defaultReplicaLimits, ...options.limits };
+    this.#limits = { ...(options.isShared === true ? sharedReplicaLimits : defaultReplicaLimits), ...options.limits };
     this.#batches = new BatchQueue(this.#limits, options.seed ?? 0, options.isShared === true);
     this.#onFatal = options.onFatal;
     this.#onGap = options.onGap;

@@ -2,7 +2,7 @@
 import { QuipuError } from "@quipu/core";
 import { CounterMachine } from "@quipu/counters";
 import { describe, expect, test } from "vitest";
-import { LogClock, Replica } from "../src/mod.ts";
+import { LogClock, Replica, type ReplicaLimits } from "../src/mod.ts";
 import { CellLog, CommonLog } from "./cell-log.ts";
 import { ManualClock } from "./manual-clock.ts";
 import { RecordingCaller } from "./recording-caller.ts";
@@ -21,14 +21,19 @@ class Node {
   readonly log: CellLog;
   readonly replica: Replica;
 
-  constructor(common: CommonLog, node: number, machine: CounterMachine = new CounterMachine()) {
+  constructor(
+    common: CommonLog,
+    node: number,
+    machine: CounterMachine = new CounterMachine(),
+    limits: Partial<ReplicaLimits> = {},
+  ) {
     this.log = new CellLog(common);
     this.replica = new Replica({
       log: this.log,
       machine,
       clock: this.clock,
       identity: { node, incarnation: 1 },
-      limits: { requestDeadlineMs: 4_000 },
+      limits: { requestDeadlineMs: 4_000, ...limits },
       isShared: true,
       onGap: (upTo) => this.gaps.push(upTo),
       onFatal: (error) => this.fatal.push(error),
@@ -146,7 +151,7 @@ describe("without a quorum", () => {
   });
 
   test("callers are told INDOUBT at the deadline, in order; the record goes on and is applied once", async () => {
-    const node = await new Node(new CommonLog(), 1).start();
+    const node = await new Node(new CommonLog(), 1, new CounterMachine(), { recordsInFlightMax: 2 }).start();
     const caller = new RecordingCaller();
     node.log.connected = false;
     node.add(caller, 1, "a");

@@ -65,6 +65,7 @@ export class Barriers {
   onBarrier(from: MemberId, { group, request, stream }: Barrier): void {
     const reply = (index: LogIndex | undefined): void => {
       const { leader } = this.#host.leadership;
+      if (index !== undefined) this.#host.awaits(from, index);
       this.#host.hub.send(from, { type: "barrierReply", group, request, stream, index, leader });
     };
     if (this.#host.leadership.role !== "leader") {

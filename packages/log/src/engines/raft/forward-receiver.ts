@@ -123,6 +123,7 @@ export class ForwardReceiver {
   #propose(from: MemberId, forward: Forward, stream: Stream): void {
     const { operation, sequence } = forward;
     const answer = (outcome: Outcome): void => {
+      if (outcome.kind === "proposed") this.#host.awaits(from, outcome.last);
       stream.expected = Math.max(stream.expected, sequence + 1);
       stream.answers.set(sequence, outcome);
       stream.answers.delete(sequence - this.#host.settings.forwardWindow);

@@ -56,6 +56,8 @@ export interface GroupHost {
   step(input: RaftInput): void;
   /** The same with a request, whose answer comes during the step or in a later one. */
   ask(makeInput: (request: RequestId) => RaftInput, onAnswer: (answer: Answer) => void): void;
+  /** Another member waits for `index` to be committed, and is told as soon as it is. */
+  awaits(member: MemberId, index: LogIndex): void;
 }
 
 /** Below 2^48, as ids on the wire are. */

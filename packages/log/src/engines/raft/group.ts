@@ -22,6 +22,7 @@ import type { PeerHub } from "../../peer/peer-hub.ts";
 import { Appends } from "./appends.ts";
 import { Barriers } from "./barriers.ts";
 import { Changes } from "./changes.ts";
+import { CommitNotices } from "./commit-notices.ts";
 import { Delivery } from "./delivery.ts";
 import { ForwardReceiver } from "./forward-receiver.ts";
 import type { Answer, GroupHost, Leadership, PersistEffect, RaftEffect, RaftInput } from "./group-host.ts";
@@ -52,7 +53,7 @@ export interface GroupOptions {
   readonly restored: RestoredState;
   readonly writer: GroupWriter;
   readonly hub: PeerHub;
-  readonly clock: Pick<Clock, "endOfTurn">;
+  readonly clock: Pick<Clock, "endOfTurn" | "setTimer">;
   readonly random: Random;
   readonly settings: RaftEngineSettings;
   readonly onFatal: (error: unknown) => void;
@@ -77,6 +78,7 @@ export class DrivenGroup implements GroupHost, RaftGroup {
   readonly #sizes: LogSizes;
   readonly #persister: Persister;
   readonly #forwards: ForwardReceiver;
+  readonly #notices: CommitNotices;
   readonly #trimming: Trimming;
   readonly #changes: Changes;
   readonly #keeper: MembershipKeeper;
@@ -128,6 +130,9 @@ export class DrivenGroup implements GroupHost, RaftGroup {
     this.appends = new Appends(this, this.delivery);
     this.barriers = new Barriers(this, this.delivery);
     this.#forwards = new ForwardReceiver(this);
+    this.#notices = new CommitNotices(options.clock, ({ to, message }) => {
+      this.hub.send(to, { type: "raft", group: this.group, message });
+    });
     this.#trimming = new Trimming(this, this.delivery, this.#sizes);
     this.#changes = new Changes(this);
     this.#keeper = new MembershipKeeper(this, (voters, learners) => this.#changes.change(voters, learners));
@@ -179,6 +184,7 @@ export class DrivenGroup implements GroupHost, RaftGroup {
     this.#isRunning = true;
     try {
       for (let next = 0; next < this.#jobs.length && this.#isOpen; next++) this.#jobs[next]?.();
+      if (this.#isOpen) this.#notices.endOfWork();
     } catch (error) {
       this.#fail(error);
     } finally {
@@ -215,6 +221,10 @@ export class DrivenGroup implements GroupHost, RaftGroup {
     const request = ++this.#requests;
     this.#answers.set(request, onAnswer);
     this.step(makeInput(request));
+  }
+
+  awaits(member: MemberId, index: LogIndex): void {
+    this.#notices.awaits(member, index);
   }
 
   tick(): void {
@@ -288,6 +298,7 @@ export class DrivenGroup implements GroupHost, RaftGroup {
     this.appends.close();
     this.barriers.close();
     this.#changes.close();
+    this.#notices.close();
     const error = new QuipuError("SHUTTING_DOWN", "the log is closed", { outcome: "unknown" });
     for (const reject of this.#unfinished) reject(error);
     this.#unfinished.clear();
@@ -381,8 +392,8 @@ export class DrivenGroup implements GroupHost, RaftGroup {
     this.run(() => this.step({ type: "persisted", token }));
   }
 
-  #send({ to, message }: Envelope<RaftMessage>): void {
-    this.hub.send(to, { type: "raft", group: this.group, message });
+  #send(envelope: Envelope<RaftMessage>): void {
+    this.#notices.send(envelope);
   }
 
   #fail(error: unknown): void {
