@@ -18,7 +18,7 @@ import { stateRange } from "./state-store.ts";
 export interface CheckpointerOptions {
   readonly store: KeyValueStore;
   readonly machine: CounterMachine;
-  readonly log: VirtualLog;
+  readonly log: Pick<VirtualLog, "trim">;
   readonly clock: Clock;
   readonly onFatal: (error: unknown) => void;
   /** A checkpoint met a full disk; the next one tries again. */
@@ -84,7 +84,7 @@ const backlogEntriesPerLook = 10_000;
 export class Checkpointer {
   readonly #store: KeyValueStore;
   readonly #machine: CounterMachine;
-  readonly #log: VirtualLog;
+  readonly #log: Pick<VirtualLog, "trim">;
   readonly #clock: Clock;
   readonly #onFatal: (error: unknown) => void;
   readonly #onGivenUp: (error: QuipuError) => void;

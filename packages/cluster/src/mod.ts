@@ -40,4 +40,5 @@ export { type CellBootstrap, cellMetadataDirectory, cellWalDirectory } from "./c
 export { type CellMembership, prepareCell, type PrepareCellOptions } from "./cell/founding/prepare.ts";
 export { FoundingResponder, type FoundingResponderOptions } from "./cell/founding/responder.ts";
 export type { FoundingLink, FoundingMessage, Proposal, Standing } from "./cell/founding/messages.ts";
+export { recoverCell, type RecoverCellOptions, type RecoveryReport } from "./cell/recovery.ts";
 export { cellIdentityOf, requireSingle } from "./cell/founding/directory.ts";

@@ -20,6 +20,7 @@ export { type Completion, WriteAheadLog } from "./write-ahead-log/write-ahead-lo
 export { damagedLogsMax, setAside } from "./write-ahead-log/set-aside.ts";
 export { fileMetadataStore } from "./metadata/file-metadata-store.ts";
 export { memoryMetadataStore } from "./metadata/memory-metadata-store.ts";
+export { decodeChain } from "./virtual-log/chain.ts";
 export { openVirtualLog, type VirtualLogOptions } from "./virtual-log/virtual-log.ts";
 export type { LogMutation } from "./write-ahead-log/mutation.ts";
 export {
@@ -33,6 +34,6 @@ export {
 export { raftEngine, type RaftEngine, type RaftEngineOptions } from "./engines/raft/engine.ts";
 export type { RaftGroup } from "./engines/raft/group.ts";
 export type { RaftEngineMutation } from "./engines/raft/mutation.ts";
-export { type Bootstrap, foundingStart } from "./engines/raft/restore.ts";
+export { type Bootstrap, foundingStart, restoreGroup } from "./engines/raft/restore.ts";
 export { raftEngineSettings, type RaftEngineSettings } from "./engines/raft/settings.ts";
 export { startTicks, type TickSettings } from "./engines/raft/ticks.ts";

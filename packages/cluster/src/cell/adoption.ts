@@ -7,7 +7,7 @@
  *
  * Each step can be begun again after a crash in it. Until `stored` the old log stays as it is, untrimmed.
  */
-import { logIndex, memberOf } from "@quipu/consensus";
+import { memberOf } from "@quipu/consensus";
 import {
   type Clock,
   type Disk,
@@ -20,7 +20,6 @@ import {
 } from "@quipu/core";
 import { CounterMachine } from "@quipu/counters";
 import {
-  foundingStart,
   localEngine,
   type MetadataStore,
   openVirtualLog,
@@ -28,15 +27,13 @@ import {
   WriteAheadLog,
   type WriteAheadLogLimits,
 } from "@quipu/log";
-import { encodeLogStart } from "@quipu/protocol";
-import { Checkpointer } from "../checkpointer.ts";
-import { putLogStart } from "../snapshot/log-start.ts";
 import { loadMachine } from "../state-store.ts";
 import { singleChainKey, singleNodeKey } from "./founding/directory.ts";
 import type { FoundingLink } from "./founding/messages.ts";
 import type { FoundingRegister } from "./founding/register.ts";
 import type { IdentityRegister } from "./identity.ts";
 import { cellMetadataDirectory, cellWalDirectory, isUsed } from "./node-log.ts";
+import { storeState } from "./stored-state.ts";
 
 export interface AdoptionOptions {
   readonly disk: Disk;
@@ -109,15 +106,8 @@ async function storeEverything(options: AdoptionOptions, node: number): Promise<
     const engines = { local: { ...engine, open } };
     const log = await openVirtualLog({ metadata, key: singleChainKey, engines, initialEngine: "local" });
     const last = await replay(log, machine);
-    // It is left as it is: should anything go wrong before the store is known to be whole, it is still there.
-    const trimLimit = (): number => 0;
-    await new Checkpointer({ store, machine, log, clock, onFatal, storedUpTo, trimLimit }).checkpoint();
     await log.close();
-    const member = memberOf(node, 0);
-    const words = last === 0 ? undefined : encodeLogStart(foundingStart([member], logIndex(last)));
-    const batch = store.batch();
-    putLogStart(batch, member, words);
-    await batch.write({ sync: true });
+    await storeState({ store, clock, onFatal, machine, storedUpTo, founder: memberOf(node, 0) });
     return last;
   } finally {
     await wal.close();

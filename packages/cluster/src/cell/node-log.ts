@@ -221,8 +221,9 @@ async function openWal(options: CellLogOptions, identity: IdentityRegister): Pro
 
 function openEngine(options: CellLogOptions, identity: IdentityRegister, opened: OpenWal, hub: PeerHub): RaftEngine {
   const { clock, random, raft, onFatal, mutations, observeGroup } = options;
-  // Of the founding: a founder's later disks join.
-  const founders = identity.present.founders.map((node) => memberOf(node, 0));
+  // Of the founding: a founder's later disks join. Only the founder of a recovered cell has another generation than 0.
+  const { node: own, generation } = identity.present;
+  const founders = identity.present.founders.map((node) => memberOf(node, node === own ? generation : 0));
   const engine = raftEngine({
     wal: opened.wal,
     hub,
@@ -255,7 +256,7 @@ function asMember(engine: LogletEngine, identity: IdentityRegister): LogletEngin
 }
 
 /** Another log is another chain. */
-function chainKey({ generation, attempt }: CellIdentity): string {
+export function chainKey({ generation, attempt }: CellIdentity): string {
   return `chain/0/${generation}.${attempt}`;
 }
 

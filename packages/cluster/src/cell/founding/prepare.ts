@@ -5,6 +5,7 @@ import type { FoundingMutation } from "../../mutation.ts";
 import { discardSingleLog, finishAdoption } from "../adoption.ts";
 import { type CellIdentity, IdentityRegister } from "../identity.ts";
 import { type CellBootstrap, openMetadata } from "../node-log.ts";
+import { requireNoRecovery } from "../recovery-register.ts";
 import { kindOfDirectory } from "./directory.ts";
 import { checkNames, type FoundingLink, type Proposal } from "./messages.ts";
 import { FoundingProtocol, type FoundingResult } from "./protocol.ts";
@@ -57,6 +58,7 @@ export async function prepareCell(options: PrepareCellOptions): Promise<CellMemb
     const identity = new IdentityRegister(metadata);
     const present = await identity.load();
     if (present !== undefined) {
+      await requireNoRecovery(metadata, present);
       if (present.state === "member") await discardSingleLog(disk);
       return membershipOf(present, "member");
     }

@@ -318,7 +318,7 @@ function acceptedBy(standing: Standing | undefined): Pick<Proposal, "cell" | "co
 }
 
 /** 1 .. 2^48 - 1, as frames have room for. */
-function drawCell(random: Random): number {
+export function drawCell(random: Random): number {
   return Math.max(1, random.uint32() * 0x1_0000 + random.below(0x1_0000));
 }
 

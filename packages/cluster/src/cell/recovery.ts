@@ -1,0 +1,237 @@
+/**
+ * Recovery from a quorum that is lost for good: a node's directory becomes that of the only founder of a *new* cell, which
+ * goes on from everything that this node has. Offline; an operator's decision, for it may lose what others had.
+ *
+ *   begun      the register `recovery` names the new cell: from here on the directory starts as no cell's
+ *   stored     the log, its uncommitted end included, is replayed into the state store, which says how a log goes on there
+ *   recovered  the identity is that of the new cell; the old log is put out of the way
+ *
+ * Each step may be begun again after a crash. The new cell has another id, so nobody of the old one can speak to it; its
+ * founder has another generation, so it is another member and another writer than any before; its incarnations go on.
+ *
+ * Why the end of the log is kept, although it may not be committed: it may hold what was acknowledged (the leader needed
+ * this node's copy and one that is lost), and nobody is left who could contradict it.
+ */
+import { type Configuration, type LogIndex, type MemberId, memberOf } from "@quipu/consensus";
+import { type Clock, type Disk, type KeyValueStore, lsn, type Lsn, QuipuError, type Random } from "@quipu/core";
+import { CounterMachine } from "@quipu/counters";
+import {
+  decodeChain,
+  fileMetadataStore,
+  type MetadataStore,
+  restoreGroup,
+  setAside,
+  WriteAheadLog,
+  type WriteAheadLogLimits,
+} from "@quipu/log";
+import { groupStateBytesMax } from "@quipu/protocol";
+import { loadMachine } from "../state-store.ts";
+import { singleChainKey, singleNodeKey } from "./founding/directory.ts";
+import { drawCell } from "./founding/protocol.ts";
+import { type CellIdentity, IdentityRegister, newGeneration } from "./identity.ts";
+import { cellMetadataDirectory, cellWalDirectory, chainKey, isUsed } from "./node-log.ts";
+import { type Recovery, RecoveryRegister } from "./recovery-register.ts";
+import { storeState } from "./stored-state.ts";
+
+export interface RecoverCellOptions {
+  /** Rooted in the data directory, which this process holds: no node runs on it. */
+  readonly disk: Disk;
+  readonly store: KeyValueStore;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly wal?: Partial<WriteAheadLogLimits>;
+  /** False: only looks, and says what would be done. */
+  readonly isMeant: boolean;
+  readonly onFatal: (error: unknown) => void;
+}
+
+export interface RecoveryReport {
+  /** `would`: nothing was changed. `already`: an earlier call did it, and the node was not started since. */
+  readonly outcome: "would" | "recovered" | "already";
+  readonly node: number;
+  readonly fromCell: number;
+  /** Undefined where nothing was changed. */
+  readonly toCell: number | undefined;
+  /** Up to here the cell had decided for sure, as far as this node knew. */
+  readonly storedPosition: Lsn;
+  /** Records above that, of which this node cannot know whether a majority had them: they are kept. */
+  readonly keptRecords: number;
+  /** Where the new cell's log goes on. */
+  readonly position: Lsn;
+  /** Whose votes the old cell needed. */
+  readonly oldVoters: readonly MemberId[];
+  /** The state at `position`. */
+  readonly machine: CounterMachine;
+}
+
+/** Rejects with INVALID_CONFIGURATION where there is nothing to recover, LOG_CORRUPT or STORE_CORRUPT where data are damaged. */
+export async function recoverCell(options: RecoverCellOptions): Promise<RecoveryReport> {
+  const { disk, clock, random, isMeant, onFatal } = options;
+  if (!(await isUsed(disk, cellMetadataDirectory))) throw nothing("is empty, or lacks its metadata/");
+  const metadata = await fileMetadataStore(disk, cellMetadataDirectory, onFatal);
+  try {
+    const identity = new IdentityRegister(metadata);
+    const present = await identity.load();
+    if (present === undefined) throw await withoutIdentity(metadata);
+    const register = new RecoveryRegister(metadata);
+    const last = await register.load();
+    if (present.state === "new") {
+      if (last?.cell === present.cell) return await alreadyRecovered(options, present, last);
+      throw nothing(`is that of node ${present.node} of cell ${hex(present.cell)}, which it has never been a part of`);
+    }
+    const machine = new CounterMachine({ seed: random.uint32() });
+    await loadMachine(options.store, machine);
+    const storedPosition = machine.appliedLsn;
+    const found = await replayLog(options, metadata, present, machine);
+    const report = {
+      node: present.node,
+      fromCell: present.cell,
+      storedPosition,
+      ...found,
+      position: machine.appliedLsn,
+      machine,
+    };
+    if (!isMeant) return { outcome: "would", toCell: undefined, ...report };
+    let recovery = register.pendingFor(present);
+    if (recovery === undefined) {
+      const generation = newGeneration(random, present.generation);
+      const at = new Date(clock.wallMs()).toISOString();
+      recovery = { from: present.cell, cell: otherCell(random, present.cell), generation, at };
+      await register.store(recovery);
+    }
+    await finish(options, identity, recovery, machine, storedPosition);
+    return { outcome: "recovered", toCell: recovery.cell, ...report };
+  } finally {
+    await metadata.close?.();
+  }
+}
+
+async function finish(
+  options: RecoverCellOptions,
+  identity: IdentityRegister,
+  { cell, generation }: Recovery,
+  machine: CounterMachine,
+  storedUpTo: Lsn,
+): Promise<void> {
+  const { present } = identity;
+  const founder = memberOf(present.node, generation);
+  await storeState({ ...options, machine, storedUpTo, founder });
+  const { node, incarnation } = present;
+  const fresh = { state: "new", attempt: present.attempt + 1, founders: [node], startsAfter: machine.appliedLsn } as const;
+  await identity.store({ cell, node, generation, incarnation, ...fresh });
+  // The next start would do it as well: a log under a new identity is never gone on with.
+  await setAside(options.disk, cellWalDirectory);
+}
+
+/** A crash behind the last step but one, or a second call. */
+async function alreadyRecovered(
+  { disk, store, isMeant }: RecoverCellOptions,
+  { node, cell, startsAfter }: CellIdentity,
+  { from }: Recovery,
+): Promise<RecoveryReport> {
+  const machine = new CounterMachine({});
+  await loadMachine(store, machine);
+  if (machine.appliedLsn !== startsAfter) throw storeLacks(machine.appliedLsn, startsAfter);
+  if (isMeant && (await isUsed(disk, cellWalDirectory))) await setAside(disk, cellWalDirectory);
+  const position = lsn(startsAfter);
+  const nothingNew = { storedPosition: position, keptRecords: 0, position, oldVoters: [] };
+  return { outcome: "already", node, fromCell: from, toCell: cell, ...nothingNew, machine };
+}
+
+interface FoundLog {
+  readonly keptRecords: number;
+  readonly oldVoters: readonly MemberId[];
+}
+
+/** Applies to the machine what the log has above its state. */
+async function replayLog(
+  options: RecoverCellOptions,
+  metadata: MetadataStore,
+  present: CellIdentity,
+  machine: CounterMachine,
+): Promise<FoundLog> {
+  const { disk, clock, random, onFatal } = options;
+  if (!(await isUsed(disk, cellWalDirectory))) throw damaged(`${cellWalDirectory}/ is gone`);
+  const group = await groupOf(metadata, present);
+  const wal = await WriteAheadLog.open({
+    disk,
+    directory: cellWalDirectory,
+    clock,
+    random,
+    onFatal,
+    limits: { hardStateBytesMax: groupStateBytesMax, ...options.wal },
+  });
+  try {
+    if (wal.hardState(group) === undefined) throw damaged(`${cellWalDirectory}/ lacks group ${group}, which the chain names`);
+    const { start, entries } = await restoreGroup(wal, group);
+    if (machine.appliedLsn < start.index) throw storeLacks(machine.appliedLsn, start.index);
+    let keptRecords = 0;
+    let { configuration } = start;
+    for (const entry of entries) {
+      if (entry.kind === "configuration") ({ configuration } = entry);
+      if (entry.kind !== "record" || entry.index <= machine.appliedLsn) continue;
+      machine.apply(positionOf(entry.index), entry.data);
+      keptRecords += 1;
+    }
+    requireLost(configuration, memberOf(present.node, present.generation));
+    if (machine.appliedLsn === 0) throw nothing("holds no record: start its node empty instead");
+    return { keptRecords, oldVoters: configuration.voters };
+  } finally {
+    await wal.close();
+  }
+}
+
+/** The group that is this node's whole log. */
+async function groupOf(metadata: MetadataStore, present: CellIdentity): Promise<number> {
+  const key = chainKey(present);
+  const stored = await metadata.get(key);
+  if (stored === undefined) throw damaged(`${cellMetadataDirectory}/ has no chain ${key}`);
+  const { segments } = decodeChain(key, stored.version, stored.value);
+  const [segment] = segments;
+  if (segments.length !== 1 || segment?.engine !== "raft") throw damaged(`the chain ${key} is not that of one Raft group`);
+  return Number(segment.parameters);
+}
+
+/** A cell that this node alone decides for has lost nothing. */
+function requireLost({ voters, outgoing }: Configuration, self: MemberId): void {
+  if (voters.length === 1 && voters[0] === self && outgoing.length === 0) {
+    throw nothing("is that of its cell's only voter, which needs nobody else: start it, as ever");
+  }
+}
+
+function positionOf(index: LogIndex): Lsn {
+  return lsn(index);
+}
+
+function otherCell(random: Random, cell: number): number {
+  for (;;) {
+    const drawn = drawCell(random);
+    if (drawn !== cell) return drawn;
+  }
+}
+
+async function withoutIdentity(metadata: MetadataStore): Promise<QuipuError> {
+  for (const key of [singleNodeKey, singleChainKey]) {
+    if ((await metadata.get(key)) !== undefined) {
+      return nothing("is that of a single process, which needs no quorum: start it without --cell-peers, or as a first node");
+    }
+  }
+  return nothing("belongs to no cell");
+}
+
+function nothing(what: string): QuipuError {
+  return new QuipuError("INVALID_CONFIGURATION", `there is nothing to recover: the data directory ${what}`);
+}
+
+function damaged(what: string): QuipuError {
+  return new QuipuError("LOG_CORRUPT", `${what}: this node cannot vouch for what it had. Recover another one instead.`);
+}
+
+function storeLacks(found: number, needed: number): QuipuError {
+  const what = `the state store stands at position ${found}, the log goes on only after ${needed}`;
+  return new QuipuError("STORE_CORRUPT", `${what}: was store/ removed? Recover another node instead.`);
+}
+
+function hex(cell: number): string {
+  return cell.toString(16);
+}
