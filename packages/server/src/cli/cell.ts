@@ -1,5 +1,6 @@
 /** `quipu cell …`: changes who belongs to a cell, and who leads it. Any node takes the request. */
 import { Command } from "commander";
+import { QuipuError } from "@quipu/core";
 import type { CellRequest } from "../cell/cell-requests.ts";
 import { parseNamedPeer, parseNodeName } from "../cell/cell-settings.ts";
 import { askCell } from "./endpoint.ts";
@@ -21,7 +22,8 @@ Examples:
   quipu cell add n4=10.0.0.4:7381
   quipu cell transfer-leadership n2
   quipu cell replace n3=10.0.0.9:7381    # the machine of n3 is lost, another takes its place
-  quipu cell remove n4`,
+  quipu cell remove n4
+  quipu cell recover --data ./data       # a majority is lost for good; offline, on a machine that is left`,
   );
   command.addCommand(
     asking("add", "let another node join", "<NAME=HOST:PORT>", "its name and peer address", (word) => {
@@ -54,6 +56,7 @@ Examples:
     })),
   );
   command.addCommand(replaceCommand());
+  command.addCommand(recoverCommand());
   return command;
 }
 
@@ -71,6 +74,21 @@ function replaceCommand(): Command {
     },
   );
   return command.option("--force", "although the node is alive", false);
+}
+
+function recoverCommand(): Command {
+  return new Command("recover")
+    .description("a majority of the cell is lost for good: make this node's data that of a new cell of one")
+    .requiredOption("--data <DIR>", "the data directory; its node must not run")
+    .option("--yes", "do it; without, it is only told what would be done", false)
+    .addOption(outputOption())
+    .action(async ({ data, yes, output }: { data: string; yes: boolean; output: OutputForm }) => {
+      // Loaded only now, as with `quipu start`.
+      const { recoverDirectory } = await import("../cell/recover-directory.ts");
+      const answer = await recoverDirectory(data, yes);
+      printResult(output, answer, () => answer.text);
+      if (answer.outcome === "would") throw new QuipuError("INVALID_CONFIGURATION", "nothing was changed: --yes is missing");
+    });
 }
 
 function asking(
