@@ -9,7 +9,17 @@
  *     metadata/  chains of the log, identity of the node
  *     lock       who holds the directory, for the message to whoever comes second; no lock by itself
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { hostname } from "node:os";
 import path from "node:path";
 import { QuipuError } from "@quipu/core";
@@ -34,8 +44,18 @@ export interface DataDirectory {
   release(): Promise<void>;
 }
 
-/** Makes the directory where it is missing and takes it. DATA_DIRECTORY_IN_USE names the holder. */
-export async function holdDataDirectory(directory: string): Promise<DataDirectory> {
+/** What to do about a state store that LevelDB cannot open, because its files are damaged. */
+export interface DamagedStore {
+  /** True: others have everything that was in it. Asked while the directory is held. */
+  readonly isReplaceable: (directory: string) => Promise<boolean>;
+  readonly onSetAside: (setAside: string, error: QuipuError) => void;
+}
+
+/**
+ * Makes the directory where it is missing and takes it. DATA_DIRECTORY_IN_USE names the holder. A damaged state store is
+ * refused with STORE_CORRUPT, or put aside and made anew where `damagedStore` says that it can be replaced.
+ */
+export async function holdDataDirectory(directory: string, damagedStore?: DamagedStore): Promise<DataDirectory> {
   const absolute = path.resolve(directory);
   try {
     makeDirectories(absolute);
@@ -45,7 +65,7 @@ export async function holdDataDirectory(directory: string): Promise<DataDirector
   const guard = await openGuard(absolute);
   let store: LevelStore;
   try {
-    store = await LevelStore.open(path.join(absolute, storeDirectory));
+    store = await openStore(absolute, damagedStore);
   } catch (error) {
     await guard.close();
     throw error;
@@ -94,6 +114,23 @@ function syncNames(parent: string): void {
     fsyncSync(descriptor);
   } finally {
     closeSync(descriptor);
+  }
+}
+
+async function openStore(directory: string, damagedStore: DamagedStore | undefined): Promise<LevelStore> {
+  const store = path.join(directory, storeDirectory);
+  try {
+    return await LevelStore.open(store);
+  } catch (error) {
+    if (!(error instanceof QuipuError) || error.code !== "STORE_CORRUPT" || damagedStore === undefined) throw error;
+    if (!(await damagedStore.isReplaceable(directory))) throw error;
+    const kept = `${store}.damaged`;
+    // One is enough to look at.
+    rmSync(kept, { recursive: true, force: true });
+    renameSync(store, kept);
+    syncNames(directory);
+    damagedStore.onSetAside(kept, error);
+    return LevelStore.open(store);
   }
 }
 

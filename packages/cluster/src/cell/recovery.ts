@@ -14,7 +14,7 @@
  */
 import { type Configuration, type LogIndex, type MemberId, memberOf } from "@quipu/consensus";
 import { type Clock, type Disk, type KeyValueStore, lsn, type Lsn, QuipuError, type Random } from "@quipu/core";
-import { CounterMachine } from "@quipu/counters";
+import { CounterMachine, readRecordId } from "@quipu/counters";
 import {
   decodeChain,
   fileMetadataStore,
@@ -25,6 +25,7 @@ import {
   type WriteAheadLogLimits,
 } from "@quipu/log";
 import { groupStateBytesMax } from "@quipu/protocol";
+import { recordNotUnderstood } from "../log-errors.ts";
 import { loadMachine } from "../state-store.ts";
 import { singleChainKey, singleNodeKey } from "./founding/directory.ts";
 import { drawCell } from "./founding/protocol.ts";
@@ -170,7 +171,11 @@ async function replayLog(
     for (const entry of entries) {
       if (entry.kind === "configuration") ({ configuration } = entry);
       if (entry.kind !== "record" || entry.index <= machine.appliedLsn) continue;
-      machine.apply(positionOf(entry.index), entry.data);
+      const position = positionOf(entry.index);
+      if (readRecordId(entry.data, machine.featureLevelMax) === undefined) {
+        throw recordNotUnderstood(position, entry.data, machine.featureLevelMax);
+      }
+      machine.apply(position, entry.data);
       keptRecords += 1;
     }
     requireLost(configuration, memberOf(present.node, present.generation));

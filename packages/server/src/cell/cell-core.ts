@@ -5,6 +5,7 @@
  *                        └→ control channel: founding, reports, requests to whoever leads
  */
 import {
+  cellIdentityOf,
   CellNode,
   type CellMembership,
   type DivergenceReport,
@@ -15,10 +16,11 @@ import {
   ShardDoor,
 } from "@quipu/cluster";
 import { nodeOf } from "@quipu/consensus";
-import { lsn, QuipuError } from "@quipu/core";
+import { type Disk, lsn, QuipuError } from "@quipu/core";
 import { CounterMachine } from "@quipu/counters";
+import { fileMetadataStore } from "@quipu/log";
 import { isLoopback } from "../config/loopback.ts";
-import { holdDataDirectory } from "../data-directory.ts";
+import { holdDataDirectory, metadataDirectory } from "../data-directory.ts";
 import type { CoreStatus, NodeCore } from "../node-core.ts";
 import type { NodeEndpoints } from "../node-status.ts";
 import { PeerTransport } from "../peers/peer-transport.ts";
@@ -90,7 +92,11 @@ class CellCore implements NodeCore {
   async open(): Promise<void> {
     const { configuration, cell, ports, log, closers } = this.#options;
     // First: LevelDB's lock keeps a second process away from everything else in the directory.
-    const data = await holdDataDirectory(configuration.dataDirectory);
+    const data = await holdDataDirectory(configuration.dataDirectory, {
+      isReplaceable: (directory) => isMembersDirectory(ports.openDisk(directory)),
+      onSetAside: (setAside, error) =>
+        log.warn({ error: error.message, setAside }, "the state store is damaged; it is made anew from log and peers"),
+    });
     this.dataDirectory = data.path;
     closers.add("the data directory", () => data.release());
     const transport = await PeerTransport.start({
@@ -367,6 +373,17 @@ class CellCore implements NodeCore {
   /** Before the log is open there is none; asking would break an invariant. */
   #shardIfOpen(): CellNode["shard"] | undefined {
     return this.#node?.openShard;
+  }
+}
+
+/** The state of a member is also in the log and with its peers; that of anybody else is nowhere else. */
+async function isMembersDirectory(disk: Disk): Promise<boolean> {
+  if (!(await disk.exists(metadataDirectory))) return false;
+  const metadata = await fileMetadataStore(disk, metadataDirectory);
+  try {
+    return (await cellIdentityOf(metadata))?.state === "member";
+  } finally {
+    await metadata.close?.();
   }
 }
 

@@ -51,8 +51,13 @@ export class LevelStore implements KeyValueStore {
     return new LevelStore(level, directory);
   }
 
-  get(key: Uint8Array): Promise<Uint8Array | undefined> {
-    return this.#level.get(key);
+  /** Rejects with STORE_CORRUPT where LevelDB finds its files damaged; `entries` as well. */
+  async get(key: Uint8Array): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#level.get(key);
+    } catch (error) {
+      throw readFailure(error);
+    }
   }
 
   batch(): KeyValueBatch {
@@ -84,6 +89,8 @@ export class LevelStore implements KeyValueStore {
         next.catch(() => undefined); // Seen by the await, if anybody asks for it.
         yield page;
       }
+    } catch (error) {
+      throw readFailure(error);
     } finally {
       await iterator.close();
     }
@@ -115,8 +122,26 @@ export class LevelStore implements KeyValueStore {
 /** LevelDB takes no more writes after a failed one; only opening it again helps. */
 function writeFailure(error: unknown): QuipuError {
   const text = error instanceof Error ? error.message : String(error);
+  if (isCorruption(error)) return corrupt(error);
   const code = text.includes("No space left") ? "DISK_FULL" : "DISK_FAILED";
   return new QuipuError(code, `the state store takes no more: ${text}`, { cause: error });
+}
+
+/** What is no damage stays what it is: a closed store is a bug of ours, a failed read is the disk's. */
+function readFailure(error: unknown): unknown {
+  return isCorruption(error) ? corrupt(error) : error;
+}
+
+function isCorruption(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if ((error as { readonly code?: unknown }).code === "LEVEL_CORRUPTION") return true;
+  // Writes and iterators hand on LevelDB's words only.
+  return error.message.startsWith("Corruption:") || (error.cause !== undefined && isCorruption(error.cause));
+}
+
+function corrupt(error: unknown): QuipuError {
+  const text = error instanceof Error ? error.message : String(error);
+  return new QuipuError("STORE_CORRUPT", `LevelDB says: ${text}`, { cause: error });
 }
 
 function openingFailure(error: unknown, directory: string): QuipuError {
@@ -124,6 +149,6 @@ function openingFailure(error: unknown, directory: string): QuipuError {
   const code = (cause as { readonly code?: unknown }).code;
   const text = cause instanceof Error ? cause.message : String(cause);
   if (code === "LEVEL_LOCKED") return new QuipuError("DATA_DIRECTORY_IN_USE", `${directory} is locked`, { cause });
-  if (code === "LEVEL_CORRUPTION") return new QuipuError("STORE_CORRUPT", `LevelDB says: ${text}`, { cause });
+  if (isCorruption(cause)) return corrupt(cause);
   return new QuipuError("DATA_DIRECTORY_UNUSABLE", `cannot open the state store ${directory}: ${text}`, { cause });
 }
