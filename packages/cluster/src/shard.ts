@@ -277,6 +277,8 @@ export class Shard {
       // The words of the log beside the state are damaged where the log does not know them.
       if (!isDamage(error) || this.#replication === undefined) throw error;
       this.#storesRejected += 1;
+      // The snapshot that is to come replaces what is there, which first has to be read: damaged, it could not be.
+      if (error instanceof QuipuError && error.code === "STORE_CORRUPT") await store.renew?.();
       this.#machine = this.#newMachine();
       this.#lacks(undefined, 0);
     }

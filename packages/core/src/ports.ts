@@ -80,6 +80,11 @@ export interface KeyValueStore {
    * in it whole or not at all. Rejects with DISK_FULL while there is no room. Absent: the store needs no such thing.
    */
   reopen?(): Promise<void>;
+  /**
+   * For a damaged store whose content is elsewhere too: puts its files aside, for people, and goes on empty. Readers that are
+   * still at work get an error.
+   */
+  renew?(): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -15,7 +15,6 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
-  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -23,7 +22,7 @@ import {
 import { hostname } from "node:os";
 import path from "node:path";
 import { QuipuError } from "@quipu/core";
-import { LevelStore } from "./ports/level-store.ts";
+import { LevelStore, setStoreAside } from "./ports/level-store.ts";
 
 export const walDirectory = "wal";
 export const metadataDirectory = "metadata";
@@ -124,12 +123,7 @@ async function openStore(directory: string, damagedStore: DamagedStore | undefin
   } catch (error) {
     if (!(error instanceof QuipuError) || error.code !== "STORE_CORRUPT" || damagedStore === undefined) throw error;
     if (!(await damagedStore.isReplaceable(directory))) throw error;
-    const kept = `${store}.damaged`;
-    // One is enough to look at.
-    rmSync(kept, { recursive: true, force: true });
-    renameSync(store, kept);
-    syncNames(directory);
-    damagedStore.onSetAside(kept, error);
+    damagedStore.onSetAside(await setStoreAside(store), error);
     return LevelStore.open(store);
   }
 }

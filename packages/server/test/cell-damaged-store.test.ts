@@ -72,9 +72,7 @@ test("tables, then the manifest of a follower are damaged while it is stopped: i
       expect(await connection.take(reply)).toBe(reply);
     }
     connection.socket.destroy();
-    const setAside = existsSync(path.join(victim.dataDirectory, "store.damaged"));
-    expect(setAside).toBe(pattern.source.includes("MANIFEST"));
-    if (setAside) expect((await victim.server.stop("SIGTERM")).stderr).toContain("the state store is damaged");
+    expect(existsSync(path.join(victim.dataDirectory, "store.damaged"))).toBe(true);
   }
   await client.close();
 });

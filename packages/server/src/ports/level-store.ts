@@ -5,7 +5,8 @@
  * together with every batch after it: what the port promises. Writes run on a worker thread; filling a batch does not,
  * so callers fill large ones in slices.
  */
-import { statfs } from "node:fs/promises";
+import { open, rename, rm, statfs } from "node:fs/promises";
+import path from "node:path";
 import { QuipuError, type KeyValueBatch, type KeyValueStore } from "@quipu/core";
 import { ClassicLevel } from "classic-level";
 import { Scratch } from "./scratch.ts";
@@ -114,9 +115,34 @@ export class LevelStore implements KeyValueStore {
     }
   }
 
+  /** Nothing can be deleted from files that cannot be read, nor may they be compacted with what comes next. */
+  async renew(): Promise<void> {
+    await this.#level.close();
+    await setStoreAside(this.#directory);
+    try {
+      await this.#level.open();
+    } catch (error) {
+      throw openingFailure(error, this.#directory);
+    }
+  }
+
   close(): Promise<void> {
     return this.#level.close();
   }
+}
+
+/** Returns where the files of a store that is not open are kept; of those kept before nothing remains: one is enough to look at. */
+export async function setStoreAside(directory: string): Promise<string> {
+  const kept = `${directory}.damaged`;
+  await rm(kept, { recursive: true, force: true });
+  await rename(directory, kept);
+  const parent = await open(path.dirname(directory), "r");
+  try {
+    await parent.sync();
+  } finally {
+    await parent.close();
+  }
+  return kept;
 }
 
 /** LevelDB takes no more writes after a failed one; only opening it again helps. */
