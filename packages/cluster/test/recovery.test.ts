@@ -124,7 +124,12 @@ describe("recovery", () => {
     const toCell = report?.toCell as number;
     expect(toCell).not.toBe(7);
     // Asked again, it tells the same and changes nothing.
-    expect(await recover(world, left)).toMatchObject({ outcome: "already", fromCell: 7, toCell, position: report?.position });
+    expect(await recover(world, left)).toMatchObject({
+      outcome: "already",
+      fromCell: 7,
+      toCell,
+      position: report?.position,
+    });
     expect(await prepared(world, left)).toMatchObject({ cell: toCell, node: number });
     expect(left.disk.paths().some((path) => path.startsWith("wal.damaged-"))).toBe(true);
     await goesOn(number, left, toCell);
@@ -168,7 +173,10 @@ describe("recovery", () => {
 
   test("refuses what is no cell's, what has no lost quorum, and what is damaged", async () => {
     const empty = new TestCell(1);
-    const refused = { code: "INVALID_CONFIGURATION", message: expect.stringContaining("nothing to recover") as unknown };
+    const refused = {
+      code: "INVALID_CONFIGURATION",
+      message: expect.stringContaining("nothing to recover") as unknown,
+    };
     await expect(recover(empty, empty.host(1))).rejects.toMatchObject(refused);
     const { disk } = empty.host(1);
     await disk.makeDirectory("metadata");

@@ -9,16 +9,7 @@
  *     metadata/  chains of the log, identity of the node
  *     lock       who holds the directory, for the message to whoever comes second; no lock by itself
  */
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import path from "node:path";
 import { QuipuError } from "@quipu/core";

@@ -13,8 +13,8 @@ export interface Recovery {
   /** The new one, and the generation of its founder. */
   readonly cell: number;
   readonly generation: number;
-  /** Of the operator's machine; for people. */
-  readonly at: string;
+  /** When it was begun, ms since the Unix epoch by that machine's clock. */
+  readonly atMs: number;
 }
 
 const recoveryKey = "recovery";
@@ -58,7 +58,7 @@ export async function requireNoRecovery(metadata: MetadataStore, identity: CellI
   await register.load();
   const pending = register.pendingFor(identity);
   if (pending === undefined) return;
-  const what = `the recovery of this data directory from cell ${pending.from.toString(16)}, begun at ${pending.at}, is not through`;
+  const what = `the recovery of this data directory from cell ${pending.from.toString(16)}, is begun and not through`;
   throw new QuipuError("INVALID_CONFIGURATION", `${what}. Finish it: quipu cell recover --data DIR --yes`);
 }
 

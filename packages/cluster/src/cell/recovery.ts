@@ -96,8 +96,8 @@ export async function recoverCell(options: RecoverCellOptions): Promise<Recovery
     let recovery = register.pendingFor(present);
     if (recovery === undefined) {
       const generation = newGeneration(random, present.generation);
-      const at = new Date(clock.wallMs()).toISOString();
-      recovery = { from: present.cell, cell: otherCell(random, present.cell), generation, at };
+      const atMs = clock.wallMs();
+      recovery = { from: present.cell, cell: otherCell(random, present.cell), generation, atMs };
       await register.store(recovery);
     }
     await finish(options, identity, recovery, machine, storedPosition);
@@ -118,7 +118,12 @@ async function finish(
   const founder = memberOf(present.node, generation);
   await storeState({ ...options, machine, storedUpTo, founder });
   const { node, incarnation } = present;
-  const fresh = { state: "new", attempt: present.attempt + 1, founders: [node], startsAfter: machine.appliedLsn } as const;
+  const fresh = {
+    state: "new",
+    attempt: present.attempt + 1,
+    founders: [node],
+    startsAfter: machine.appliedLsn,
+  } as const;
   await identity.store({ cell, node, generation, incarnation, ...fresh });
   // The next start would do it as well: a log under a new identity is never gone on with.
   await setAside(options.disk, cellWalDirectory);
@@ -163,7 +168,8 @@ async function replayLog(
     limits: { hardStateBytesMax: groupStateBytesMax, ...options.wal },
   });
   try {
-    if (wal.hardState(group) === undefined) throw damaged(`${cellWalDirectory}/ lacks group ${group}, which the chain names`);
+    if (wal.hardState(group) === undefined)
+      throw damaged(`${cellWalDirectory}/ lacks group ${group}, which the chain names`);
     const { start, entries } = await restoreGroup(wal, group);
     if (machine.appliedLsn < start.index) throw storeLacks(machine.appliedLsn, start.index);
     let keptRecords = 0;
@@ -193,7 +199,8 @@ async function groupOf(metadata: MetadataStore, present: CellIdentity): Promise<
   if (stored === undefined) throw damaged(`${cellMetadataDirectory}/ has no chain ${key}`);
   const { segments } = decodeChain(key, stored.version, stored.value);
   const [segment] = segments;
-  if (segments.length !== 1 || segment?.engine !== "raft") throw damaged(`the chain ${key} is not that of one Raft group`);
+  if (segments.length !== 1 || segment?.engine !== "raft")
+    throw damaged(`the chain ${key} is not that of one Raft group`);
   return Number(segment.parameters);
 }
 
@@ -218,7 +225,9 @@ function otherCell(random: Random, cell: number): number {
 async function withoutIdentity(metadata: MetadataStore): Promise<QuipuError> {
   for (const key of [singleNodeKey, singleChainKey]) {
     if ((await metadata.get(key)) !== undefined) {
-      return nothing("is that of a single process, which needs no quorum: start it without --cell-peers, or as a first node");
+      return nothing(
+        "is that of a single process, which needs no quorum: start it without --cell-peers, or as a first node",
+      );
     }
   }
   return nothing("belongs to no cell");

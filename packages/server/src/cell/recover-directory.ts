@@ -30,14 +30,14 @@ export async function recoverDirectory(directory: string, isMeant: boolean): Pro
     const what = `${path.resolve(directory)} is no data directory: it has no ${metadataDirectory}/`;
     throw new QuipuError("INVALID_CONFIGURATION", `there is nothing to recover: ${what}`);
   }
-  const { clock, openDisk } = nodePorts(() => undefined);
+  const ports = nodePorts(() => undefined);
   const data = await holdDataDirectory(directory);
   try {
     let failure: unknown;
     const report = await recoverCell({
-      disk: openDisk(data.path),
+      disk: ports.openDisk(data.path),
       store: data.store,
-      clock,
+      clock: ports.clock,
       random: new CryptoRandom(),
       isMeant,
       onFatal: (error) => (failure ??= error),
@@ -64,7 +64,14 @@ function answerOf(report: RecoveryReport, directory: string): RecoveryAnswer {
     position,
     others: roster.filter((each) => each.node !== node).map(({ name }) => name),
   };
-  const lines = [...headline(answer, directory, report.oldVoters.map((member) => nameOf(nodeOf(member)))), ...next(answer)];
+  const lines = [
+    ...headline(
+      answer,
+      directory,
+      report.oldVoters.map((member) => nameOf(nodeOf(member))),
+    ),
+    ...next(answer),
+  ];
   return { ...answer, text: lines.join("\n") };
 }
 
@@ -74,11 +81,17 @@ function headline(facts: Facts, directory: string, voters: readonly string[]): r
   const { outcome, node, name, fromCell, toCell, storedPosition, keptRecords, position } = facts;
   const who = `node ${node}${name === null ? "" : ` (${name})`}`;
   if (outcome === "already") {
-    return [`${directory} was recovered already: it is that of ${who} of the new cell ${toCell}, at position ${position}.`, ""];
+    return [
+      `${directory} was recovered already: it is that of ${who} of the new cell ${toCell}, at position ${position}.`,
+      "",
+    ];
   }
   const [what, verb] =
     outcome === "would"
-      ? [`${directory} is that of ${who} of cell ${fromCell}, whose voters are ${voters.join(", ")}.`, "It would become"]
+      ? [
+          `${directory} is that of ${who} of cell ${fromCell}, whose voters are ${voters.join(", ")}.`,
+          "It would become",
+        ]
       : [`${directory} was that of ${who} of cell ${fromCell}, whose voters were ${voters.join(", ")}.`, "It is now"];
   return [
     what,

@@ -87,7 +87,8 @@ function recoverCommand(): Command {
       const { recoverDirectory } = await import("../cell/recover-directory.ts");
       const answer = await recoverDirectory(data, yes);
       printResult(output, answer, () => answer.text);
-      if (answer.outcome === "would") throw new QuipuError("INVALID_CONFIGURATION", "nothing was changed: --yes is missing");
+      if (answer.outcome === "would")
+        throw new QuipuError("INVALID_CONFIGURATION", "nothing was changed: --yes is missing");
     });
 }
 
