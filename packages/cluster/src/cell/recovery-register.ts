@@ -65,9 +65,9 @@ export async function requireNoRecovery(metadata: MetadataStore, identity: CellI
 function decode(value: Uint8Array): Recovery {
   try {
     const stored = JSON.parse(new TextDecoder("utf8", { fatal: true }).decode(value)) as Partial<Recovery> | null;
-    const { from, cell, generation, at } = stored ?? {};
+    const { from, cell, generation, atMs } = stored ?? {};
     const isWhole = [from, cell, generation].every((number) => Number.isSafeInteger(number));
-    if (isWhole && typeof at === "string") return stored as Recovery;
+    if (isWhole && typeof atMs === "number") return stored as Recovery;
   } catch (cause) {
     throw new QuipuError("STORE_CORRUPT", "the recovery of the node does not decode", { cause });
   }
