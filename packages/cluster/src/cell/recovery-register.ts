@@ -58,7 +58,7 @@ export async function requireNoRecovery(metadata: MetadataStore, identity: CellI
   await register.load();
   const pending = register.pendingFor(identity);
   if (pending === undefined) return;
-  const what = `the recovery of this data directory from cell ${pending.from.toString(16)}, is begun and not through`;
+  const what = `the recovery of this data directory from cell ${pending.from.toString(16)} is not through`;
   throw new QuipuError("INVALID_CONFIGURATION", `${what}. Finish it: quipu cell recover --data DIR --yes`);
 }
 
