@@ -110,7 +110,8 @@ async function servesOn(world: FoundingWorld, host: FoundingHost, position: numb
   const random = new SeededRandom(3);
   const onFatal = (error: unknown): void => void fatal.push(error);
   const { cell, node: number, bootstrap } = membership;
-  const settings = { wal };
+  const raft = { appendBytesMax: 32 * 1024, persistBytesMax: 32 * 1024, core: { messageBytesMax: 32 * 1024 } };
+  const settings = { wal, raft };
   const node = new CellNode({
     disk,
     store,

@@ -13,6 +13,8 @@ const networkMs = 1;
 
 /** Small files: a simulated disk fills them with zeros in memory. */
 const wal = { segmentBytes: 256 * 1024, frameBytesMax: 64 * 1024, groupsMax: 8 };
+/** What goes into those frames. */
+const raft = { appendBytesMax: 32 * 1024, persistBytesMax: 32 * 1024, core: { messageBytesMax: 32 * 1024 } };
 
 export class TestHost {
   readonly number: number;
@@ -76,7 +78,12 @@ export class TestCell {
       onFatal: (error) => host.fatal.push(error),
       ...this.#options,
       ...options,
-      settings: { wal, ...this.#options.settings, ...options.settings },
+      settings: {
+        wal,
+        ...this.#options.settings,
+        ...options.settings,
+        raft: { ...raft, ...this.#options.settings?.raft, ...options.settings?.raft },
+      },
     });
     host.node = node;
     const started = node.start();

@@ -183,3 +183,13 @@ test("sizes of the log are those of its entries, whatever is appended, cut, trim
 function entryOf(index: number, bytes: number): Entry {
   return { index: index as LogIndex, term: term(1), kind: "record", data: new Uint8Array(bytes) };
 }
+
+test("what a group takes has to fit the frames of the write-ahead log: else the engine does not open", async () => {
+  for (const settings of [{ appendBytesMax: 192 * 1024 }, { persistBytesMax: 192 * 1024 }]) {
+    await expect(TestCell.open({ seed: 4, settings })).rejects.toThrow(
+      /196608 needs frames of \d+, the log's are 196608/,
+    );
+  }
+  const core = { messageBytesMax: 192 * 1024 };
+  await expect(TestCell.open({ seed: 4, core })).rejects.toThrow(/messageBytesMax 196608 needs frames/);
+});

@@ -130,7 +130,7 @@ export class TestCell {
         appendBytesMax: 64 * 1024,
         rewriteBytesMax: 64 * 1024,
         ...settings,
-        core: core ?? {},
+        core: { messageBytesMax: 64 * 1024, ...core },
       },
       onFatal: (error) => fatal.push(error),
       ...(mutation !== undefined && { mutation }),

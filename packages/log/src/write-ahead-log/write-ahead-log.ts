@@ -27,6 +27,7 @@ import {
   addEntries,
   appendOf,
   type Completion,
+  mayFree,
   type QueuedWrite,
   Refusal,
   removalOf,
@@ -113,6 +114,11 @@ export class WriteAheadLog {
     }
     preparer.begin();
     return new WriteAheadLog(options, limits, recovered, preparer, file);
+  }
+
+  /** Largest frame, and so largest write. */
+  get frameBytesMax(): number {
+    return this.#limits.frameBytesMax;
   }
 
   /** Groups that exist, ascending. */
@@ -478,11 +484,6 @@ export class WriteAheadLog {
       this.fail(error);
     }
   }
-}
-
-/** True if an older segment may hold nothing any more that is needed. */
-function mayFree(write: QueuedWrite): boolean {
-  return write.removes || (write.firstNeeded ?? write.restartAt ?? write.truncateFrom) !== undefined;
 }
 
 function addToHead(head: FrameBuilder, group: number, state: GroupState): void {

@@ -266,3 +266,8 @@ function advance(state: QueuedState, write: QueuedWrite): void {
 function replaces(write: QueuedWrite): boolean {
   return write.restartAt !== undefined || write.truncateFrom !== undefined;
 }
+
+/** True if an older segment may hold nothing any more that is needed. */
+export function mayFree(write: QueuedWrite): boolean {
+  return write.removes || (write.firstNeeded ?? write.restartAt ?? write.truncateFrom) !== undefined;
+}

@@ -65,7 +65,7 @@ class SharedRaftEngine implements RaftEngine {
 
   constructor(options: RaftEngineOptions) {
     this.#options = options;
-    this.#settings = checkedSettings(options.settings);
+    this.#settings = checkedSettings(options.settings, options.wal.frameBytesMax);
     for (const type of groupMessageTypes) {
       options.hub.handle(type, (from, message) => this.#groups.get(message.group)?.receive(from, message));
     }

@@ -1,6 +1,7 @@
 /** Limits and intervals of the raft engine, each with its reason. Time is in ticks but for the tick itself. */
 import { defaultRaftSettings, type RaftSettings } from "@quipu/consensus";
 import { invariant } from "@quipu/core";
+import { groupStateBytesMax } from "@quipu/protocol";
 
 export interface RaftEngineSettings {
   /** The core's unit of time: its settings count elections and heartbeats in it. */
@@ -125,12 +126,26 @@ export const raftEngineSettings: RaftEngineSettings = {
   core: {},
 };
 
-/** Settings that contradict each other are a bug of whoever made them. */
-export function checkedSettings(given: Partial<RaftEngineSettings> | undefined): RaftEngineSettings {
+/** Of a write beside its entries: the group's state, its headers, and what fills the last sector. */
+const writeOverheadBytes = groupStateBytesMax + 1024;
+
+/**
+ * Settings that contradict each other, or the write-ahead log, are a bug of whoever made them. What a group takes, be it from
+ * a caller or from a leader, it has to be able to write in one frame: else it would try for ever.
+ */
+export function checkedSettings(
+  given: Partial<RaftEngineSettings> | undefined,
+  frameBytesMax: number,
+): RaftEngineSettings {
   const settings = { ...raftEngineSettings, ...given };
-  const { followerPinBytesMax, appendBytesMax, appendsBytesMax } = settings;
-  const { retainedBytesMax } = { ...defaultRaftSettings, ...settings.core };
+  const { followerPinBytesMax, appendBytesMax, appendsBytesMax, persistBytesMax } = settings;
+  const { retainedBytesMax, messageBytesMax } = { ...defaultRaftSettings, ...settings.core };
   invariant(followerPinBytesMax < retainedBytesMax, `followers pin ${followerPinBytesMax} of ${retainedBytesMax}`);
   invariant(appendBytesMax <= appendsBytesMax, `an append of ${appendBytesMax} among ${appendsBytesMax}`);
+  const largest = { appendBytesMax, persistBytesMax, messageBytesMax };
+  for (const [name, bytes] of Object.entries(largest)) {
+    const needed = bytes + writeOverheadBytes;
+    invariant(needed <= frameBytesMax, `${name} ${bytes} needs frames of ${needed}, the log's are ${frameBytesMax}`);
+  }
   return settings;
 }
