@@ -82,7 +82,13 @@ export class TestCell {
         wal,
         ...this.#options.settings,
         ...options.settings,
-        raft: { ...raft, ...this.#options.settings?.raft, ...options.settings?.raft },
+        raft: {
+          ...raft,
+          ...this.#options.settings?.raft,
+          ...options.settings?.raft,
+          // Of the core, too, only what a test names is another one: the rest goes with the small frames.
+          core: { ...raft.core, ...this.#options.settings?.raft?.core, ...options.settings?.raft?.core },
+        },
       },
     });
     host.node = node;

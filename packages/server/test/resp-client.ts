@@ -9,12 +9,15 @@ export class RawClient {
   #text = "";
   #isClosed = false;
   #changed: (() => void) | undefined;
+  #onChunk: ((text: string) => void) | undefined;
 
   constructor(socket: Socket) {
     this.socket = socket;
     socket.setNoDelay(true);
     socket.on("data", (chunk: Buffer) => {
-      this.#text += chunk.toString("latin1");
+      const text = chunk.toString("latin1");
+      this.#text += text;
+      this.#onChunk?.(text);
       this.#changed?.();
     });
     socket.on("error", () => {});
@@ -63,7 +66,15 @@ export class RawClient {
 
   /** Takes everything up to a reply that ends so. */
   async takeThrough(end: string): Promise<string> {
-    await this.#until(() => this.#isClosed || this.#text.includes(end));
+    let isThere = this.#text.includes(end);
+    // Only what came is looked at: searching many megabytes again with each chunk would take longer than their way here.
+    let seen = this.#text.slice(-end.length);
+    this.#onChunk = (text) => {
+      seen += text;
+      isThere ||= seen.includes(end);
+      seen = seen.slice(-end.length);
+    };
+    await this.#until(() => this.#isClosed || isThere).finally(() => (this.#onChunk = undefined));
     const at = this.#text.indexOf(end);
     const length = at < 0 ? this.#text.length : at + end.length;
     const taken = this.#text.slice(0, length);
