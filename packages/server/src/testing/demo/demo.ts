@@ -15,7 +15,8 @@ import { type Difference, Tally } from "../../access-log/tally.ts";
 import { Progress, type ProgressOutput } from "../../cli/terminal/progress.ts";
 import { LocalCell } from "../../local-cell/local-cell.ts";
 import { Drama, type DramaEvent } from "./drama.ts";
-import { WriteGaps } from "./write-gaps.ts";
+import { delay } from "./delay.ts";
+import { WriteProbe } from "./write-probe.ts";
 
 export interface DemoOptions {
   /** A file in Combined Log Format; else `hits` hits are generated. */
@@ -89,7 +90,8 @@ export async function runDemo(options: DemoOptions, resources: DemoResources): P
     output: options.output,
     nowMs: () => performance.now(),
   });
-  const drama = new Drama(cell, expected.hits, bar, new WriteGaps(() => performance.now()));
+  const probe = new WriteProbe(client);
+  const drama = new Drama(cell, expected.hits, bar, probe.gaps);
   const startMs = performance.now();
   const hits = await Promise.race([
     countHits({
@@ -106,6 +108,7 @@ export async function runDemo(options: DemoOptions, resources: DemoResources): P
     drama.failure,
   ]);
   await drama.finished();
+  await probe.stop();
   const seconds = (performance.now() - startMs) / 1000;
   bar.finish(hits);
   const differences = await compare(client, expected.tally);
@@ -126,14 +129,13 @@ export async function runDemo(options: DemoOptions, resources: DemoResources): P
   };
 }
 
-/** The last tenth waits until everything has happened, and meanwhile comes slowly: writes go on all the time. */
+/** Hits come slowly while something happens, and the last tenth only when everything has. */
 async function* paced(feed: Iterable<Hit> | AsyncIterable<Hit>, hits: number, drama: Drama): AsyncGenerator<Hit> {
   let fed = 0;
   for await (const hit of feed) {
-    const isLastTenth = ++fed > hits * 0.9;
-    if (drama.isBehind || (isLastTenth && drama.isUnfinished)) {
-      await new Promise((resolve) => setTimeout(resolve, slowHitMs));
-    }
+    fed += 1;
+    if (drama.isBehind) await delay(slowHitMs);
+    for (; fed > hits * 0.9 && drama.isUnfinished; await delay(slowHitMs)) drama.reached(fed);
     yield hit;
   }
 }

@@ -6,6 +6,7 @@
 import type { Progress } from "../../cli/terminal/progress.ts";
 import { formatCount } from "../../cli/terminal/table.ts";
 import { isWhole, type LocalCell, type LocalNode } from "../../local-cell/local-cell.ts";
+import { delay } from "./delay.ts";
 import type { WriteGaps } from "./write-gaps.ts";
 
 export interface DramaEvent {
@@ -58,7 +59,6 @@ export class Drama {
   }
 
   reached(hits: number): void {
-    this.#gaps.succeeded();
     const next = this.#acts[0];
     if (next === undefined || hits < next.mark || this.#isRunning) return;
     this.#acts.shift();
@@ -136,8 +136,4 @@ export class Drama {
     }
     throw new Error(`the cell has waited ${wholeMsMax} ms for ${what}`);
   }
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
