@@ -15,7 +15,7 @@ import {
   type ReplicaDoor,
   ShardDoor,
 } from "@quipu/cluster";
-import { nodeOf } from "@quipu/consensus";
+import { membersOf, nodeOf } from "@quipu/consensus";
 import { type Disk, lsn, QuipuError } from "@quipu/core";
 import { CounterMachine } from "@quipu/counters";
 import { fileMetadataStore } from "@quipu/log";
@@ -23,7 +23,7 @@ import { isLoopback } from "../config/loopback.ts";
 import { holdDataDirectory, metadataDirectory } from "../data-directory.ts";
 import type { CoreStatus, NodeCore } from "../node-core.ts";
 import type { NodeEndpoints } from "../node-status.ts";
-import { PeerTransport } from "../peers/peer-transport.ts";
+import { type PeerStatus, PeerTransport } from "../peers/peer-transport.ts";
 import { CryptoRandom } from "../ports/crypto-random.ts";
 import type { DoorAddress } from "../resp/connection-face.ts";
 import { chainOf, shardStatus } from "../shard-status.ts";
@@ -35,7 +35,8 @@ import type { CellSettings } from "./cell-settings.ts";
 import { cellStatus } from "./cell-status.ts";
 import { ControlChannel } from "./control-channel.ts";
 import type { NodeReport } from "./node-report.ts";
-import { foundRoster, nodeNamed, type Roster, rosterOf } from "./roster.ts";
+import { isSameAddress, PeerAddresses } from "./peer-addresses.ts";
+import { changeRoster, foundRoster, nodeNamed, type Roster, type RosterNode, rosterOf } from "./roster.ts";
 
 export interface CellCoreOptions extends CoreOptions {
   readonly cell: CellSettings;
@@ -43,6 +44,8 @@ export interface CellCoreOptions extends CoreOptions {
 
 /** Reports go out so often; a status page is as fresh as that. */
 const reportMs = 500;
+/** Longer than an election takes. */
+const leaderlessMsMax = 3_000;
 
 export async function openCellCore(options: CellCoreOptions): Promise<NodeCore> {
   const core = new CellCore(options);
@@ -67,12 +70,18 @@ class CellCore implements NodeCore {
   #isReady = false;
   #waitingFor: string | undefined = "the start";
   #roster: Roster | undefined;
-  #isRosterBeingFounded = false;
+  #isRosterBeingWritten = false;
+  readonly #addresses: PeerAddresses;
+  /** What the transport was told last, as text. */
+  #chosen = "";
+  /** When a leader was last known, monotonic ms. */
+  #leaderKnownMs = Number.NEGATIVE_INFINITY;
   #isClosed = false;
 
   constructor(options: CellCoreOptions) {
     this.#options = options;
     this.#control = new ControlChannel(options.ports.clock);
+    this.#addresses = new PeerAddresses(options.cell.name, options.cell.peers, options.ports.clock);
     const empty = new CounterMachine({});
     this.#door = new ShardDoor(
       () => empty,
@@ -125,8 +134,30 @@ class CellCore implements NodeCore {
     this.#report();
   }
 
+  /** A node without a leader for a while, or in no configuration, takes nothing: balancers should go elsewhere. */
   get isServing(): boolean {
-    return this.#node?.isServing ?? false;
+    const view = this.#node?.groups[0]?.inspect();
+    if (view === undefined || this.#node?.isServing !== true) return false;
+    const nowMs = this.#options.ports.clock.monotonicMs();
+    if (view.leader !== undefined) this.#leaderKnownMs = nowMs;
+    return nowMs - this.#leaderKnownMs < leaderlessMsMax && membersOf(view.configuration).includes(view.member);
+  }
+
+  /** For people; undefined: it serves. */
+  get #obstacle(): string | undefined {
+    if (this.isServing) return undefined;
+    const view = this.#node?.groups[0]?.inspect();
+    if (view === undefined) return this.#waitingFor;
+    const { name } = this.#options.cell;
+    const others = [...this.#reports.values()].filter((report) => report.leader !== null && report.members.length > 0);
+    const believesToBeIn = membersOf(view.configuration).includes(view.member);
+    if (others.length > 0 && believesToBeIn && !others.some((report) => report.members.includes(view.member))) {
+      return `nothing any more: ${name} was replaced or removed since. To join again start it with an empty data directory`;
+    }
+    if (this.#node?.isServing !== true) return this.#waitingFor;
+    return believesToBeIn
+      ? "a leader: no majority can be reached"
+      : `nothing any more: ${name} was taken out of the cell`;
   }
 
   announce(endpoints: NodeEndpoints, isReady: boolean): void {
@@ -160,14 +191,15 @@ class CellCore implements NodeCore {
         view,
         own: this.#ownReport(),
         reports: this.#reports,
-        waitingFor: this.isServing ? undefined : this.#waitingFor,
+        waitingFor: this.#obstacle,
       }),
     };
   }
 
   doors(): readonly DoorAddress[] {
     const { name } = this.#options.cell;
-    const own = this.#endpoints === undefined ? [] : [{ name, ...this.#reachableAt(this.#endpoints.resp) }];
+    const own =
+      this.#endpoints === undefined || !this.isServing ? [] : [{ name, ...this.#reachableAt(this.#endpoints.resp) }];
     const others = (this.#transport?.peers() ?? []).flatMap((peer) => {
       const report = this.#reports.get(peer.name);
       if (report?.ready !== true || !peer.reachable) return [];
@@ -210,6 +242,11 @@ class CellCore implements NodeCore {
       signal: this.#stopSignal,
     });
     if (this.#isClosed) return;
+    const ownName = membership.foundedWith?.[membership.node - 1];
+    if (ownName !== undefined && ownName !== cell.name) {
+      const text = `the data directory is that of ${ownName}, not of ${cell.name}`;
+      throw new QuipuError("INVALID_CONFIGURATION", `${text}: start it with --name ${ownName}, or use another --data`);
+    }
     this.#membership = membership;
     // At once, before a quorum is waited for: the others of a founding may be waiting for this very word.
     this.#answerFounding(membership);
@@ -226,7 +263,10 @@ class CellCore implements NodeCore {
       cell: membership.cell,
       node: membership.node,
       bootstrap: membership.bootstrap,
-      settings: { checkpoints: { intervalMs: configuration.checkpointSeconds * 1000 } },
+      settings: {
+        checkpoints: { intervalMs: configuration.checkpointSeconds * 1000 },
+        raft: { admits: (number) => this.#isInRoster(number) },
+      },
       onFatal,
       onDivergence: ({ whose, ...report }) =>
         log.error(report, `replicas differ in their state: ${divergenceText[whose]}`),
@@ -317,6 +357,7 @@ class CellCore implements NodeCore {
       role: view.role,
       term: view.term,
       leader: view.leader ?? null,
+      members: [...membersOf(view.configuration)],
       appliedPosition: shard.machine.appliedLsn,
       committedPosition: view.committed,
       resp: this.#reachableAt(this.#endpoints.resp),
@@ -334,28 +375,68 @@ class CellCore implements NodeCore {
   #followRoster(): void {
     const node = this.#node;
     if (node === undefined || this.#shardIfOpen() === undefined) return;
-    const roster = rosterOf(node.machine);
-    if (roster === undefined) {
-      this.#foundRoster(node);
-      return;
-    }
-    if (JSON.stringify(roster) === JSON.stringify(this.#roster)) return;
-    this.#roster = roster;
-    const { cell } = this.#options;
-    const peers = new Map(roster.nodes.map(({ name, address }) => [name, address]));
-    this.#transport?.setPeers(othersThan(cell.name, peers));
+    this.#roster = rosterOf(node.machine) ?? this.#roster;
+    if (this.#roster === undefined) this.#foundRoster(node);
+    const transport = this.#transport as PeerTransport;
+    const peers = transport.peers();
+    const reachable = new Set(peers.filter((peer) => peer.reachable).map((peer) => peer.name));
+    const chosen = this.#addresses.choose(this.#roster, (name) => reachable.has(name));
+    const shown = JSON.stringify([...chosen]);
+    if (shown !== this.#chosen) transport.setPeers(chosen);
+    this.#chosen = shown;
+    if (this.#roster !== undefined) this.#writeMoves(node, this.#roster, peers);
   }
 
-  /** Whoever leads a cell that was just founded writes down who is in it. */
+  /** Whoever leads a cell that was just founded writes down who is in it: the founding's names, in its order. */
   #foundRoster(node: CellNode): void {
-    const view = node.groups[0]?.inspect();
-    if (!node.isServing || view?.role !== "leader" || this.#isRosterBeingFounded) return;
-    this.#isRosterBeingFounded = true;
-    const names = [...this.#options.cell.peers].toSorted(([left], [right]) => (left < right ? -1 : 1));
-    const nodes = names.map(([name, address], index) => ({ name, address, node: index + 1 }));
-    foundRoster(node.door, nodes)
-      .catch((error: unknown) => this.#options.log.warn({ error: String(error) }, "no roster yet; tried again"))
-      .finally(() => (this.#isRosterBeingFounded = false));
+    const names = this.#membership?.foundedWith;
+    const { peers } = this.#options.cell;
+    if (names === undefined || !this.#mayWriteRoster(node)) return;
+    const nodes = names.flatMap((name, index) => {
+      const address = peers.get(name);
+      return address === undefined ? [] : [{ name, address, node: index + 1 }];
+    });
+    const missing = names.find((name) => !peers.has(name));
+    if (missing !== undefined) return this.#wait(`${missing} in --cell-peers: the cell was founded with it`);
+    this.#writeRoster(foundRoster(node.door, nodes));
+  }
+
+  /** A node that was found at another address than the roster says is written down there; so is this node's own. */
+  #writeMoves(node: CellNode, roster: Roster, peers: readonly PeerStatus[]): void {
+    if (!this.#mayWriteRoster(node)) return;
+    const { cell, log } = this.#options;
+    for (const known of roster.nodes) {
+      const peer = peers.find(({ name, reachable }) => name === known.name && reachable);
+      const found = peer?.node === known.node ? peer.address : undefined;
+      const address = known.name === cell.name ? cell.peers.get(cell.name) : found;
+      if (address === undefined || isSameAddress(address, known.address)) continue;
+      log.info({ peer: known.name, address }, "a node has another address");
+      const isIt = (each: RosterNode): boolean =>
+        each.name === known.name && isSameAddress(each.address, known.address);
+      const change = (present: Roster): Roster => {
+        return { ...present, nodes: present.nodes.map((each) => (isIt(each) ? { ...each, address } : each)) };
+      };
+      this.#writeRoster(changeRoster(node.door, change));
+      return;
+    }
+  }
+
+  /** As of now, not as of the last look: a node that was taken out a moment ago is not let in again. */
+  #isInRoster(number: number): boolean {
+    const machine = this.#shardIfOpen()?.machine;
+    const roster = machine === undefined ? undefined : rosterOf(machine);
+    return roster?.nodes.some(({ node }) => node === number) ?? false;
+  }
+
+  #mayWriteRoster(node: CellNode): boolean {
+    return node.isServing && node.groups[0]?.inspect().role === "leader" && !this.#isRosterBeingWritten;
+  }
+
+  #writeRoster(writing: Promise<unknown>): void {
+    this.#isRosterBeingWritten = true;
+    writing
+      .catch((error: unknown) => this.#options.log.warn({ error: String(error) }, "the roster is written later"))
+      .finally(() => (this.#isRosterBeingWritten = false));
   }
 
   /** Why another node is not let in. */

@@ -3,12 +3,21 @@
  * step is of the kind that may be repeated: an operator who got no answer asks again.
  */
 import { type CellNode } from "@quipu/cluster";
-import { type Configuration, type CoreView, isVoter, type MemberId, membersOf, nodeOf } from "@quipu/consensus";
+import {
+  type Configuration,
+  type CoreView,
+  isVoter,
+  type MemberId,
+  membersOf,
+  nodeNumberMax,
+  nodeOf,
+} from "@quipu/consensus";
 import { type Clock, QuipuError, unreachable } from "@quipu/core";
 import type { RaftGroup } from "@quipu/log";
 import type { PeerAddress } from "../peers/peer-transport.ts";
 import type { CellAnswer, CellRequest } from "./cell-requests.ts";
 import { cellNodesMax, formatAddress } from "./cell-settings.ts";
+import { isSameAddress } from "./peer-addresses.ts";
 import { changeRoster, nodeNamed, type Roster, rosterOf } from "./roster.ts";
 
 /** A transfer takes a round trip and an election; the core gives up after an election timeout. */
@@ -33,6 +42,8 @@ export class CellOperations {
     switch (request.type) {
       case "add":
         return this.#add(request.name, request.address);
+      case "move":
+        return this.#move(request.name, request.address);
       case "remove":
         return this.#remove(request.name);
       case "promote":
@@ -50,15 +61,18 @@ export class CellOperations {
     this.#leading();
     const roster = await changeRoster(this.#node.door, (present) => {
       const known = nodeNamed(present, name);
-      if (known !== undefined && !isSame(known.address, address)) {
-        throw refuse(
-          `${name} is in the cell already, at ${formatAddress(known.address)}; to move it: quipu cell replace`,
-        );
+      if (known !== undefined && !isSameAddress(known.address, address)) {
+        throw refuse(`${name} is in the cell already, at ${formatAddress(known.address)}; to move it: quipu cell move`);
       }
       if (known !== undefined) return present;
       requireFree(present, name, address);
       if (present.nodes.length >= cellNodesMax) throw refuse(`a cell has at most ${cellNodesMax} nodes`);
       const node = present.nextNode;
+      if (node > nodeNumberMax) {
+        throw refuse(
+          `the cell has given out all ${nodeNumberMax} numbers; a node that was removed leaves its own unused`,
+        );
+      }
       return { nodes: [...present.nodes, { name, node, address }], nextNode: node + 1 };
     });
     const { node } = nodeNamed(roster, name) as { readonly node: number };
@@ -82,7 +96,25 @@ export class CellOperations {
       ...present,
       nodes: present.nodes.filter((each) => each.name !== name),
     }));
+    await this.#removeAgain(node);
     return { text: `${name} is out of the cell; its process can be stopped and its data directory removed` };
+  }
+
+  /** It may have asked to be let in between the two steps; from here on nobody lets it in. */
+  async #removeAgain(node: number): Promise<void> {
+    const { group, view } = this.#leading();
+    const { voters, learners } = view.configuration;
+    if (!membersOf(view.configuration).some((member) => nodeOf(member) === node)) return;
+    await group.changeMembers(without(voters, node), without(learners, node));
+  }
+
+  async #move(name: string, address: PeerAddress): Promise<CellAnswer> {
+    this.#leading();
+    await changeRoster(this.#node.door, (present) => {
+      if (nodeNamed(present, name) === undefined) throw refuse(`no node of the cell is named ${name}`);
+      return moved(present, name, address);
+    });
+    return { text: `${name} is looked for at ${formatAddress(address)}; its data and its vote stay` };
   }
 
   async #promote(name: string): Promise<CellAnswer> {
@@ -102,7 +134,7 @@ export class CellOperations {
 
   async #replace(name: string, address: PeerAddress | undefined, force: boolean): Promise<CellAnswer> {
     const { node } = this.#known(name);
-    const { group, view } = this.#leading();
+    const { view } = this.#leading();
     if (nodeOf(view.member) === node) throw refuse(`${name} leads, so it is alive; it need not be replaced`);
     const old = membersOf(view.configuration).filter((member) => nodeOf(member) === node);
     const isAlive = view.progress.some(({ member, active }) => active && old.includes(member));
@@ -110,14 +142,15 @@ export class CellOperations {
     const voters = view.configuration.voters.filter((member) => nodeOf(member) !== node);
     if (voters.length === 0) throw refuse(`${name} is the last voter of the cell`);
     this.#requireQuorum(view, voters);
-    if (address !== undefined) {
-      await changeRoster(this.#node.door, (present) => {
-        requireFree(present, name, address);
-        const nodes = present.nodes.map((each) => (each.name === name ? { ...each, address } : each));
-        return { ...present, nodes };
-      });
+    if (address !== undefined) await changeRoster(this.#node.door, (present) => moved(present, name, address));
+    // What was looked at before may be another by now.
+    const now = this.#leading();
+    const remaining = without(now.view.configuration.voters, node);
+    if (remaining.length === 0) throw refuse(`${name} is the last voter of the cell`);
+    this.#requireQuorum(now.view, remaining);
+    if (membersOf(now.view.configuration).some((member) => nodeOf(member) === node)) {
+      await now.group.changeMembers(remaining, without(now.view.configuration.learners, node));
     }
-    if (old.length > 0) await group.changeMembers(voters, without(view.configuration.learners, node));
     const where = address === undefined ? "" : ` at ${formatAddress(address)}`;
     return { text: `start ${name}${where} with an empty data directory; it takes the place of the old one by itself` };
   }
@@ -171,13 +204,14 @@ function without(members: readonly MemberId[], node: number): readonly MemberId[
   return members.filter((member) => nodeOf(member) !== node);
 }
 
-function requireFree(roster: Roster, name: string, address: PeerAddress): void {
-  const owner = roster.nodes.find((node) => node.name !== name && isSame(node.address, address));
-  if (owner !== undefined) throw refuse(`${formatAddress(address)} is the address of ${owner.name}`);
+function moved(roster: Roster, name: string, address: PeerAddress): Roster {
+  requireFree(roster, name, address);
+  return { ...roster, nodes: roster.nodes.map((each) => (each.name === name ? { ...each, address } : each)) };
 }
 
-function isSame(left: PeerAddress, right: PeerAddress): boolean {
-  return left.host === right.host && left.port === right.port;
+function requireFree(roster: Roster, name: string, address: PeerAddress): void {
+  const owner = roster.nodes.find((node) => node.name !== name && isSameAddress(node.address, address));
+  if (owner !== undefined) throw refuse(`${formatAddress(address)} is the address of ${owner.name}`);
 }
 
 /** In the words of `quipu status`. */

@@ -1,11 +1,14 @@
 /** What operators ask of a cell: `quipu cell …`, `POST /v1/cluster/requests`. Whoever leads carries it out. */
 import { z } from "zod";
 import type { PeerAddress } from "../peers/peer-transport.ts";
+import { namePattern } from "./cell-settings.ts";
 
 export type CellRequest =
   /** A node that is not there yet may come. */
   | { readonly type: "add"; readonly name: string; readonly address: PeerAddress }
   /** Takes a node out, for good. */
+  /** A node has another address; its disk and its vote stay. */
+  | { readonly type: "move"; readonly name: string; readonly address: PeerAddress }
   | { readonly type: "remove"; readonly name: string }
   /** A learner becomes a voter now. */
   | { readonly type: "promote"; readonly name: string }
@@ -23,12 +26,16 @@ export interface CellAnswer {
   readonly text: string;
 }
 
-const name = z.string().min(1).max(63);
-const address = z.object({ host: z.string().min(1).max(253), port: z.number().int().min(1).max(65_535) });
+const name = z.string().regex(namePattern, "a name is letters, digits, dots, dashes and underscores");
+const address = z.object({
+  host: z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, "a host is a name or an address"),
+  port: z.number().int().min(1).max(65_535),
+});
 
 export const cellRequestSchema: z.ZodType<CellRequest, CellRequest> = z
   .discriminatedUnion("type", [
     z.object({ type: z.literal("add"), name, address }),
+    z.object({ type: z.literal("move"), name, address }),
     z.object({ type: z.literal("remove"), name }),
     z.object({ type: z.literal("promote"), name }),
     z.object({ type: z.literal("replace"), name, address: address.optional(), force: z.boolean() }),

@@ -4,7 +4,7 @@ import { QuipuError } from "@quipu/core";
 import type { PeerAddress } from "../peers/peer-transport.ts";
 
 /** Letters, digits, dot, dash, underscore: a name stands in flags, file names, logs and metrics. */
-const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+export const namePattern: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 /** As many as a configuration holds. */
 export const cellNodesMax = 32;

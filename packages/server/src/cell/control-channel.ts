@@ -18,8 +18,8 @@ const controlMessageSchema = z.discriminatedUnion("kind", [
 ]);
 type ControlMessage = z.infer<typeof controlMessageSchema>;
 
-/** A change of members takes up to ten seconds (raft engine settings); beyond that nobody knows. */
-const answerMsMax = 15_000;
+/** Longer than a change of members may take (20 s, `changeDeadlineTicks` of the raft engine); beyond that nobody knows. */
+const answerMsMax = 25_000;
 /** Operators are few. */
 const requestsOpenMax = 64;
 
@@ -35,6 +35,8 @@ export class ControlChannel {
   readonly #open: Map<number, OpenRequest> = new Map();
   #transport: PeerTransport | undefined;
   #requests = 0;
+  /** Of other nodes, under way here. */
+  #answering = 0;
   onFounding: (from: string, message: unknown) => void = () => undefined;
   onReport: (from: string, report: NodeReport) => void = () => undefined;
   /** Answers a request of another node; what it rejects with is told there. */
@@ -110,7 +112,10 @@ export class ControlChannel {
 
   async #answer(from: string, id: number, request: unknown): Promise<void> {
     try {
-      this.#send(from, { kind: "answer", id, result: await this.onRequest(from, request) });
+      if (this.#answering >= requestsOpenMax) throw new QuipuError("OVERLOADED", "too many requests at the same time");
+      this.#answering += 1;
+      const result = await this.onRequest(from, request).finally(() => (this.#answering -= 1));
+      this.#send(from, { kind: "answer", id, result });
     } catch (error) {
       const { code, message, outcome } = asQuipuError(error);
       this.#send(from, { kind: "refusal", id, code, text: message, outcome });

@@ -13,6 +13,8 @@ export interface NodeReport {
   readonly term: number;
   /** Member that this node follows, or itself; null: it knows of none. */
   readonly leader: number | null;
+  /** In its configuration. */
+  readonly members: readonly number[];
   readonly appliedPosition: number;
   readonly committedPosition: number;
   /** Where its doors can be reached. */
@@ -32,6 +34,7 @@ export const nodeReportSchema: z.ZodType<NodeReport> = z.object({
   role: z.string(),
   term: count,
   leader: count.nullable(),
+  members: z.array(count).max(64),
   appliedPosition: count,
   committedPosition: count,
   resp: address,

@@ -32,6 +32,18 @@ Examples:
     }),
   );
   command.addCommand(
+    asking(
+      "move",
+      "a node has another address; its data and its vote stay",
+      "<NAME=HOST:PORT>",
+      "where it is now",
+      (word) => {
+        const [name, address] = parseNamedPeer(word, "quipu cell move");
+        return { type: "move", name, address };
+      },
+    ),
+  );
+  command.addCommand(
     asking("remove", "take a node out, for good", "<NAME>", "the node", (name) => ({
       type: "remove",
       name: parseNodeName(name, "quipu cell remove"),

@@ -6,8 +6,10 @@ import type { NodeStatus } from "../node-status.ts";
 
 export const defaultEndpoint = "http://127.0.0.1:7380";
 
-/** A server that is there answers in milliseconds; a change of members may take ten seconds. */
-const requestTimeoutMs = 20_000;
+/** A server that is there answers in milliseconds. */
+const requestTimeoutMs = 10_000;
+/** Longer than a node waits for the answer of the one that leads. */
+const changeTimeoutMs = 30_000;
 
 export interface ClientEnvironment {
   readonly QUIPU_TOKEN?: string | undefined;
@@ -52,10 +54,14 @@ async function fetchDocument(
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         ...(body === undefined ? {} : { "content-type": "application/json" }),
       },
-      signal: AbortSignal.timeout(requestTimeoutMs),
+      signal: AbortSignal.timeout(body === undefined ? requestTimeoutMs : changeTimeoutMs),
       ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body) }),
     });
   } catch (cause) {
+    if (body !== undefined && !isNobodyThere(cause)) {
+      const text = `${url.origin} did not answer; what was asked for may have been done all the same: see quipu status`;
+      throw new QuipuError("INDOUBT", text, { cause });
+    }
     throw new QuipuError(
       "CONNECTION_LOST",
       `no server answers at ${url.origin}; start one (quipu start --data DIR), or name it with --endpoint`,
@@ -65,6 +71,12 @@ async function fetchDocument(
   const document: unknown = await response.json().catch(() => undefined);
   if (!response.ok) throw refusal(response.status, document);
   return document;
+}
+
+/** Nothing was sent: no connection came about. */
+function isNobodyThere(error: unknown): boolean {
+  const cause = error instanceof Error ? (error.cause as { readonly code?: unknown } | undefined) : undefined;
+  return cause?.code === "ECONNREFUSED" || cause?.code === "ENOTFOUND" || cause?.code === "EHOSTUNREACH";
 }
 
 function refusal(status: number, document: unknown): QuipuError {

@@ -9,7 +9,7 @@ import { requireNoRecovery } from "../recovery-register.ts";
 import { kindOfDirectory } from "./directory.ts";
 import { checkNames, type FoundingLink, type Proposal } from "./messages.ts";
 import { FoundingProtocol, type FoundingResult } from "./protocol.ts";
-import { FoundingRegister } from "./register.ts";
+import { type Founding, FoundingRegister } from "./register.ts";
 
 export interface PrepareCellOptions {
   /** Rooted in the data directory, which this process holds. */
@@ -36,6 +36,8 @@ export interface CellMembership {
   readonly bootstrap: CellBootstrap;
   /** `member`: its disk said so. */
   readonly origin: "member" | "founded" | "adopted" | "joined";
+  /** All that were listed when the cell was founded, in the order of their numbers; undefined on nodes that joined. */
+  readonly foundedWith: readonly string[] | undefined;
 }
 
 /** Between two rounds of questions: a cell of nodes that are up is founded in two or three of them. */
@@ -57,12 +59,12 @@ export async function prepareCell(options: PrepareCellOptions): Promise<CellMemb
   try {
     const identity = new IdentityRegister(metadata);
     const present = await identity.load();
+    const register = new FoundingRegister(metadata);
     if (present !== undefined) {
       await requireNoRecovery(metadata, present);
       if (present.state === "member") await discardSingleLog(disk);
-      return membershipOf(present, "member");
+      return membershipOf(present, "member", await register.load());
     }
-    const register = new FoundingRegister(metadata);
     const founding = await register.load();
     if (founding === undefined || founding.phase === "accepted") {
       const kind = await kindOfDirectory(disk, store, metadata, damage);
@@ -72,12 +74,18 @@ export async function prepareCell(options: PrepareCellOptions): Promise<CellMemb
         if (reached.type === "founder") await identity.store(founderOf(reached.proposal, link.name));
       });
       if (result.type === "joiner") {
-        return { cell: result.cell, node: result.node, bootstrap: { type: "join" }, origin: "joined" };
+        return {
+          cell: result.cell,
+          node: result.node,
+          bootstrap: { type: "join" },
+          origin: "joined",
+          foundedWith: undefined,
+        };
       }
-      if (result.type === "founder") return membershipOf(identity.present, "founded");
+      if (result.type === "founder") return membershipOf(identity.present, "founded", register.present);
     }
     await finishAdoption({ ...options, metadata, register, identity });
-    return membershipOf(identity.present, "adopted");
+    return membershipOf(identity.present, "adopted", register.present);
   } finally {
     await metadata.close?.();
   }
@@ -89,8 +97,14 @@ function founderOf({ cell, names }: Proposal, name: string): CellIdentity {
   return { cell, node: names.indexOf(name) + 1, ...fresh, founders };
 }
 
-function membershipOf({ cell, node, founders }: CellIdentity, origin: CellMembership["origin"]): CellMembership {
-  return { cell, node, bootstrap: founders.length > 0 ? { type: "found", founders } : { type: "join" }, origin };
+function membershipOf(
+  { cell, node, founders }: CellIdentity,
+  origin: CellMembership["origin"],
+  founding: Founding | undefined,
+): CellMembership {
+  const bootstrap: CellBootstrap = founders.length > 0 ? { type: "found", founders } : { type: "join" };
+  const { proposal } = founding ?? {};
+  return { cell, node, bootstrap, origin, foundedWith: proposal?.cell === cell ? proposal.names : undefined };
 }
 
 /** Feeds the protocol one thing after another until it has a result, which `onResult` makes durable. */

@@ -50,7 +50,8 @@ export class MembershipKeeper {
     const isOld = (member: MemberId): boolean => nodeOf(member) === nodeOf(from);
     // That one has not lost its disk: two processes have one number, or the message is of a generation that is gone.
     if (isOld(this.#host.member) || progress.some(({ member, active }) => active && isOld(member))) return;
-    if (!membersOf(configuration).some(isOld) && !this.#host.settings.admitNewNodes) return;
+    const { admitNewNodes, admits } = this.#host.settings;
+    if ((!membersOf(configuration).some(isOld) && !admitNewNodes) || !admits(nodeOf(from))) return;
     const voters = configuration.voters.filter((member) => !isOld(member));
     // The last voter cannot be replaced by one that has nothing.
     if (voters.length === 0) return;

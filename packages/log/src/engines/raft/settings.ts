@@ -59,6 +59,8 @@ export interface RaftEngineSettings {
   readonly votersMax: number;
   /** A member of a node that has none in the configuration becomes a learner when it asks. */
   readonly admitNewNodes: boolean;
+  /** Who may be let in at all, by node number: what stands above the log may know who belongs to the cell. */
+  readonly admits: (node: number) => boolean;
   readonly promoteLearners: boolean;
   /** A change of members that is not through by then ends as unknown. */
   readonly changeDeadlineTicks: number;
@@ -120,6 +122,7 @@ export const raftEngineSettings: RaftEngineSettings = {
   // More voters survive no more failures that come one by one, and cost each append.
   votersMax: 7,
   admitNewNodes: true,
+  admits: () => true,
   promoteLearners: true,
   // 20 s: a joint configuration needs two commits and may see elections between.
   changeDeadlineTicks: 400,
