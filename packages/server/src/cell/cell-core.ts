@@ -71,6 +71,7 @@ class CellCore implements NodeCore {
   #waitingFor: string | undefined = "the start";
   #roster: Roster | undefined;
   #isRosterBeingWritten = false;
+  #isDamageTold = false;
   readonly #addresses: PeerAddresses;
   /** What the transport was told last, as text. */
   #chosen = "";
@@ -273,8 +274,6 @@ class CellCore implements NodeCore {
     });
     this.#node = node;
     await node.start();
-    const { damage } = node.status;
-    if (damage !== undefined) log.warn({ damage }, "the log of this node was damaged: it came back as a new member");
     this.#door.target = node.door;
     this.#waitingFor = undefined;
     this.#served();
@@ -324,6 +323,7 @@ class CellCore implements NodeCore {
   #report(): void {
     if (this.#isClosed) return;
     this.#options.ports.clock.setTimer(reportMs, () => this.#report());
+    this.#tellDamage();
     this.#sendReports();
     this.#followRoster();
   }
@@ -370,6 +370,16 @@ class CellCore implements NodeCore {
     const isEvery = host === "0.0.0.0" || host === "::";
     const own = this.#options.cell.peers.get(this.#options.cell.name);
     return { host: isEvery && own !== undefined ? own.host : host, port };
+  }
+
+  /** As soon as the log is open: who waits for a majority wants to know. */
+  #tellDamage(): void {
+    if (this.#isDamageTold || this.#node === undefined || this.#shardIfOpen() === undefined) return;
+    this.#isDamageTold = true;
+    const { damage } = this.#node.status;
+    if (damage === undefined) return;
+    this.#options.log.warn({ damage }, "the log of this node was damaged and put aside: it comes back as a new member");
+    this.#wait("its cell to let it in anew: its log was damaged and put aside (wal.damaged-*)");
   }
 
   #followRoster(): void {
