@@ -36,6 +36,7 @@ export {
   type CellNodeStatus,
 } from "./cell/cell-node.ts";
 export type { CellIdentity } from "./cell/identity.ts";
+export { mayRefetch } from "./cell/only-voter.ts";
 export { type CellBootstrap, cellMetadataDirectory, cellWalDirectory } from "./cell/node-log.ts";
 export { type CellMembership, prepareCell, type PrepareCellOptions } from "./cell/founding/prepare.ts";
 export { FoundingResponder, type FoundingResponderOptions } from "./cell/founding/responder.ts";

@@ -192,14 +192,25 @@ describe("recovery", () => {
     const only = { ...refused, message: expect.stringContaining("only voter") as unknown };
     await expect(recover(alone, alone.host(1))).rejects.toMatchObject(only);
 
-    const { left } = await lostQuorum();
+    // As it is behind a start that put a damaged log aside: a new member, which knows of no cell.
+    const { number, left } = await lostQuorum();
+    const apart = new TestCell(3);
+    Object.assign(apart.host(number), copyOf(left));
+    flipInLog(apart.host(number).disk);
+    void apart.start(number);
+    await apart.until(() => apart.host(number).node?.openShard !== undefined);
+    await apart.run(100);
+    apart.crash(number);
+    const outsider = { code: "INVALID_CONFIGURATION", message: expect.stringContaining("wal.damaged-") as unknown };
+    for (const isMeant of [false, true]) {
+      await expect(recover(apart, apart.host(number), isMeant)).rejects.toMatchObject(outsider);
+    }
+
     const gone = copyOf(left);
     for (const path of gone.disk.paths()) if (path.startsWith("wal/")) await gone.disk.remove(path);
     await expect(recover(empty, gone)).rejects.toMatchObject({ code: "LOG_CORRUPT" });
     const flipped = copyOf(left);
-    const segment = flipped.disk.paths().find((path) => path.startsWith("wal/")) as string;
-    // In the middle of what was synced long ago: no torn tail explains it.
-    flipped.disk.flipBit(segment, 8 * (4096 + 64));
+    flipInLog(flipped.disk);
     await expect(recover(empty, flipped)).rejects.toMatchObject({ code: "LOG_CORRUPT" });
   });
 
@@ -219,6 +230,12 @@ describe("recovery", () => {
     await expect(recover(alone, host)).rejects.toMatchObject(refused);
   });
 });
+
+/** In the middle of what was synced long ago: no torn tail explains it. */
+function flipInLog(disk: SimulatedDisk): void {
+  const segment = disk.paths().find((path) => path.startsWith("wal/")) as string;
+  disk.flipBit(segment, 8 * (4096 + 64));
+}
 
 /** Asks `fault` before each operation of the store. */
 function faulty(store: SimulatedKeyValueStore, fault: () => undefined): SimulatedKeyValueStore {

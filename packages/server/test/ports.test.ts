@@ -1,4 +1,5 @@
 /** The real ports: disk, clock, chance, LevelDB. */
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { QuipuError } from "@quipu/core";
 import { expect, test, vi } from "vitest";
@@ -140,6 +141,16 @@ test("a store that is open cannot be opened again", async () => {
   await expect(LevelStore.open(directory)).rejects.toMatchObject({ code: "DATA_DIRECTORY_IN_USE" });
   await store.close();
   await (await LevelStore.open(directory)).close();
+});
+
+test("a store whose manifest is gone, or is not the one that CURRENT names, is corrupt", async () => {
+  for (const how of ["gone", "misnamed"]) {
+    const directory = path.join(root, `manifest-${how}`);
+    await (await LevelStore.open(directory)).close();
+    if (how === "misnamed") writeFileSync(path.join(directory, "CURRENT"), "MANIFEST-999999\n");
+    else for (const name of readdirSync(directory)) if (name.startsWith("MANIFEST")) rmSync(path.join(directory, name));
+    await expect(LevelStore.open(directory)).rejects.toMatchObject({ code: "STORE_CORRUPT" });
+  }
 });
 
 test("a store that cannot be created says why", async () => {

@@ -71,6 +71,8 @@ export interface CellNodeOptions {
   readonly observeGroup?: (group: number, raft: RaftGroup) => void;
   /** The highest feature level understood; tests stand in for other versions with it. */
   readonly featureLevelMax?: number;
+  /** The log is open, and was damaged: why this node came back under a new generation. Before a quorum is waited for. */
+  readonly onDamage?: (text: string) => void;
   /** Replicas were found to differ: for logs and metrics. */
   readonly onDivergence?: (report: DivergenceReport) => void;
   /** The state is loaded and the log replayed, in each life of the replica, before anybody is served. */
@@ -101,6 +103,7 @@ export class CellNode {
     const { observeLog, store, clock, random, onFatal } = this.#options;
     const log = await openCellLog(this.#logOptions());
     this.#log = log;
+    if (log.damage !== undefined) this.#options.onDamage?.(log.damage);
     const shard = new Shard({
       shard: 0,
       log: observeLog === undefined ? log.log : observeLog(log.log),

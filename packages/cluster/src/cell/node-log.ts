@@ -25,6 +25,7 @@ import {
 import { groupStateBytesMax } from "@quipu/protocol";
 import type { CellMutation } from "../mutation.ts";
 import { type CellIdentity, IdentityRegister, newGeneration } from "./identity.ts";
+import { onlyVoterDamage, OnlyVoterRegister } from "./only-voter.ts";
 
 export type CellBootstrap =
   /** Node numbers, equal on all founders and this node among them. */
@@ -86,21 +87,30 @@ async function open(options: CellLogOptions, closers: Closers): Promise<Omit<Cel
   closers.push(async () => metadata.close?.());
   const identity = new IdentityRegister(metadata);
   let damage = await identify(options, identity, metadataDamage);
-  let member = await openMember(options, identity, metadata, closers);
+  const onlyVoter = new OnlyVoterRegister(metadata);
+  await onlyVoter.load();
+  const files = { identity, metadata, onlyVoter };
+  let member = await openMember(options, files, closers);
   if (typeof member === "string") {
+    if (onlyVoter.isOnlyVoter(identity.present)) throw onlyVoterDamage(member);
     damage = member;
     await becomeAnother(options, identity);
-    member = await openMember(options, identity, metadata, closers);
+    member = await openMember(options, files, closers);
     invariant(typeof member !== "string", "a log just made is damaged");
   }
   return { identity, ...member, damage };
 }
 
+interface Files {
+  readonly identity: IdentityRegister;
+  readonly metadata: MetadataStore;
+  readonly onlyVoter: OnlyVoterRegister;
+}
+
 /** From write-ahead log to virtual log, as the present member; or a text that says how its log is damaged. */
 async function openMember(
   options: CellLogOptions,
-  identity: IdentityRegister,
-  metadata: MetadataStore,
+  { identity, metadata, onlyVoter }: Files,
   closers: Closers,
 ): Promise<Pick<CellLog, "hub" | "engine" | "log"> | string> {
   const isNew = identity.present.state === "new";
@@ -109,7 +119,7 @@ async function openMember(
   const closersBefore = closers.length;
   closers.push(() => opened.wal.close());
   const hub = openPeerHub({ network: options.network, cell: options.cell, member: identity.member });
-  const engine = openEngine(options, identity, opened, hub);
+  const engine = openEngine(options, identity, opened, hub, onlyVoter);
   closers.push(() => engine.close());
   try {
     const log = await openVirtualLog({
@@ -219,7 +229,13 @@ async function openWal(options: CellLogOptions, identity: IdentityRegister): Pro
   }
 }
 
-function openEngine(options: CellLogOptions, identity: IdentityRegister, opened: OpenWal, hub: PeerHub): RaftEngine {
+function openEngine(
+  options: CellLogOptions,
+  identity: IdentityRegister,
+  opened: OpenWal,
+  hub: PeerHub,
+  onlyVoter: OnlyVoterRegister,
+): RaftEngine {
   const { clock, random, raft, onFatal, mutations, observeGroup } = options;
   // Of the founding: a founder's later disks join. Only the founder of a recovered cell has another generation than 0.
   const { node: own, generation } = identity.present;
@@ -234,6 +250,7 @@ function openEngine(options: CellLogOptions, identity: IdentityRegister, opened:
         ? { type: "found", founders, after: logIndex(identity.present.startsAfter) }
         : { type: "join" },
     onFatal,
+    onConfiguration: (configuration) => onlyVoter.onConfiguration(identity.present, configuration),
     ...(raft === undefined ? {} : { settings: raft }),
     ...(mutations?.engine === undefined ? {} : { mutation: mutations.engine }),
     ...(mutations?.core === undefined ? {} : { coreMutation: mutations.core }),

@@ -184,7 +184,9 @@ async function replayLog(
       machine.apply(position, entry.data);
       keptRecords += 1;
     }
-    requireLost(configuration, memberOf(present.node, present.generation));
+    const self = memberOf(present.node, present.generation);
+    if (!membersOf(configuration).includes(self)) throw outsider(configuration);
+    requireLost(configuration, self);
     if (machine.appliedLsn === 0) throw nothing("holds no record: start its node empty instead");
     return { keptRecords, oldVoters: configuration.voters };
   } finally {
@@ -249,6 +251,14 @@ function nothing(what: string): QuipuError {
 
 function damaged(what: string): QuipuError {
   return new QuipuError("LOG_CORRUPT", `${what}: this node cannot vouch for what it had. Recover another one instead.`);
+}
+
+/** Its log was begun anew: the state in the store may be all that it has of what it once acknowledged. */
+function outsider({ voters }: Configuration): QuipuError {
+  const who = voters.length === 0 ? "knows no voter" : "is no member of the configuration that its log has";
+  const what = `this node ${who}: its former log was lost or damaged (see ${cellWalDirectory}.damaged-*), and the cell has not`;
+  const advice = "Recover another node, or restore this data directory as a whole from before the damage";
+  return new QuipuError("INVALID_CONFIGURATION", `${what} taken it back since. ${advice}.`);
 }
 
 function storeLacks(found: number, needed: number): QuipuError {

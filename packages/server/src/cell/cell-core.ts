@@ -5,12 +5,12 @@
  *                        └→ control channel: founding, reports, requests to whoever leads
  */
 import {
-  cellIdentityOf,
   CellNode,
   type CellMembership,
   type DivergenceReport,
   type FoundingLink,
   FoundingResponder,
+  mayRefetch,
   prepareCell,
   type ReplicaDoor,
   ShardDoor,
@@ -467,12 +467,12 @@ class CellCore implements NodeCore {
   }
 }
 
-/** The state of a member is also in the log and with its peers; that of anybody else is nowhere else. */
+/** The state of a member is also in the log and with its peers; that of anybody else, or of an only voter, nowhere else. */
 async function isMembersDirectory(disk: Disk): Promise<boolean> {
   if (!(await disk.exists(metadataDirectory))) return false;
   const metadata = await fileMetadataStore(disk, metadataDirectory);
   try {
-    return (await cellIdentityOf(metadata))?.state === "member";
+    return await mayRefetch(metadata);
   } finally {
     await metadata.close?.();
   }

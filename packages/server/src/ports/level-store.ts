@@ -170,11 +170,16 @@ function corrupt(error: unknown): QuipuError {
   return new QuipuError("STORE_CORRUPT", `LevelDB says: ${text}`, { cause: error });
 }
 
+/** CURRENT names a manifest, the manifest names tables: one that is not there is lost. LevelDB calls that an IO error. */
+function lacksFile(text: string): boolean {
+  return /^IO error: .*\/(MANIFEST-|\d+\.(ldb|sst|log)).*: No such file or directory/u.test(text);
+}
+
 function openingFailure(error: unknown, directory: string): QuipuError {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const code = (cause as { readonly code?: unknown }).code;
   const text = cause instanceof Error ? cause.message : String(cause);
   if (code === "LEVEL_LOCKED") return new QuipuError("DATA_DIRECTORY_IN_USE", `${directory} is locked`, { cause });
-  if (isCorruption(cause)) return corrupt(cause);
+  if (isCorruption(cause) || lacksFile(text)) return corrupt(cause);
   return new QuipuError("DATA_DIRECTORY_UNUSABLE", `cannot open the state store ${directory}: ${text}`, { cause });
 }

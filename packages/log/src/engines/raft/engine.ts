@@ -2,7 +2,7 @@
  * The engine of a cell: loglets that are Raft groups. All groups of a node share its write-ahead log, its peer hub and
  * one timer for their ticks.
  */
-import { defaultRaftSettings, Raft, type RaftMutation } from "@quipu/consensus";
+import { type Configuration, defaultRaftSettings, Raft, type RaftMutation } from "@quipu/consensus";
 import { type Clock, invariant, QuipuError, type Random, SeededRandom } from "@quipu/core";
 import type { Loglet, LogletEngine } from "../../loglet.ts";
 import type { PeerHub } from "../../peer/peer-hub.ts";
@@ -29,6 +29,8 @@ export interface RaftEngineOptions {
   readonly coreMutation?: RaftMutation;
   /** After every step of a core, before its effects are carried out: the simulator's invariants. */
   readonly observe?: (group: number, group_: RaftGroup) => void;
+  /** The configuration of a group as it is found on disk, and whenever its log has another, committed or not. */
+  readonly onConfiguration?: (configuration: Configuration) => void;
 }
 
 export interface RaftEngine extends LogletEngine {
@@ -83,7 +85,7 @@ class SharedRaftEngine implements RaftEngine {
   }
 
   async open(parameters: string): Promise<Loglet> {
-    const { wal, hub, clock, random, onFatal, mutation, coreMutation, observe } = this.#options;
+    const { wal, hub, clock, random, onFatal, mutation, coreMutation, observe, onConfiguration } = this.#options;
     const group = Number(parameters);
     invariant(this.#groups.get(group)?.isOpen !== true, `group ${group} is open already`);
     const restored = await restoreGroup(wal, group);
@@ -107,6 +109,7 @@ class SharedRaftEngine implements RaftEngine {
       onFatal,
       mutation,
       observe,
+      onConfiguration,
     });
     this.#groups.set(group, driven);
     return new RaftLoglet(driven);

@@ -59,6 +59,7 @@ export interface GroupOptions {
   readonly onFatal: (error: unknown) => void;
   readonly mutation: RaftEngineMutation | undefined;
   readonly observe: ((group: number, group_: RaftGroup) => void) | undefined;
+  readonly onConfiguration: ((configuration: Configuration) => void) | undefined;
 }
 
 /** What a message of the group is, of the types that groups have. */
@@ -84,6 +85,7 @@ export class DrivenGroup implements GroupHost, RaftGroup {
   readonly #keeper: MembershipKeeper;
   readonly #onFatal: (error: unknown) => void;
   readonly #observe: GroupOptions["observe"];
+  readonly #onConfiguration: GroupOptions["onConfiguration"];
   readonly #answers: Map<RequestId, (answer: Answer) => void> = new Map();
   readonly #onSnapshotNeeded: ((source: MemberId, atLeast: LogIndex) => void)[] = [];
   /** Of what waits for the disk. */
@@ -112,6 +114,7 @@ export class DrivenGroup implements GroupHost, RaftGroup {
     this.#core = options.core;
     this.#onFatal = options.onFatal;
     this.#observe = options.observe;
+    this.#onConfiguration = options.onConfiguration;
     const { restored } = options;
     const { role, term, leader, configuration } = options.core.inspect();
     this.#leadership = { role, term, leader };
@@ -138,6 +141,7 @@ export class DrivenGroup implements GroupHost, RaftGroup {
     this.#keeper = new MembershipKeeper(this, (voters, learners) => this.#changes.change(voters, learners));
     // As it was found on disk.
     this.#observe?.(this.group, this);
+    this.#onConfiguration?.(configuration);
   }
 
   get nowTicks(): number {
@@ -366,6 +370,7 @@ export class DrivenGroup implements GroupHost, RaftGroup {
         return;
       case "configuration":
         this.#configuration = effect.configuration;
+        this.#onConfiguration?.(effect.configuration);
         return;
       default:
         unreachable(effect);
