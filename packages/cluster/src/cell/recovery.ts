@@ -206,18 +206,8 @@ async function groupOf(metadata: MetadataStore, present: CellIdentity): Promise<
   return Number(segment.parameters);
 }
 
-/**
- * A cell that this node alone decides for has lost nothing. A log that was begun anew after damage has lost what it knew, to
- * a copy beside it: to found a cell on the rest would pass over acknowledged changes in silence (promise P8).
- */
-function requireLost(configuration: Configuration, self: MemberId): void {
-  const { voters, outgoing } = configuration;
-  if (voters.length === 0 || !membersOf(configuration).includes(self)) {
-    throw damaged(
-      "its log was begun anew after damage, or never got what its cell had: it is not in its own configuration, and " +
-        "what was damaged lies beside it as wal.damaged-*",
-    );
-  }
+/** A cell that this node alone decides for has lost nothing. */
+function requireLost({ voters, outgoing }: Configuration, self: MemberId): void {
   if (voters.length === 1 && voters[0] === self && outgoing.length === 0) {
     throw nothing("is that of its cell's only voter, which needs nobody else: start it, as ever");
   }
