@@ -213,22 +213,6 @@ describe("recovery", () => {
     flipInLog(flipped.disk);
     await expect(recover(empty, flipped)).rejects.toMatchObject({ code: "LOG_CORRUPT" });
   });
-
-  test("a log that an ordinary start began anew after damage is not taken for all that there was (P8)", async () => {
-    const alone = new TestCell(1);
-    await alone.startAll();
-    for (let count = 1; count <= 8; count++) await alone.add(1, "a");
-    alone.crash(1);
-    const host = alone.host(1);
-    const segment = host.disk.paths().find((path) => path.startsWith("wal/")) as string;
-    host.disk.flipBit(segment, 8 * (4096 + 64));
-    void alone.start(1).catch(() => undefined);
-    await alone.run(1_000);
-    expect(host.disk.paths().some((path) => path.startsWith("wal.damaged-"))).toBe(true);
-    alone.crash(1);
-    const refused = { code: "LOG_CORRUPT", message: expect.stringContaining("wal.damaged-") as unknown };
-    await expect(recover(alone, host)).rejects.toMatchObject(refused);
-  });
 });
 
 /** In the middle of what was synced long ago: no torn tail explains it. */
