@@ -5,13 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ChaosCell, ChildServer, LocalCell, type LocalNode, RawConnection, RawError } from "quipu/testing";
 import { temporaryDirectory } from "./temporary.ts";
 
-async function ask(server: ChildServer, ...words: readonly string[]): Promise<unknown> {
-  const connection = await RawConnection.open(server.respPort);
-  try {
-    return await connection.ask(...words);
-  } finally {
-    connection.close();
-  }
+function ask(server: ChildServer, ...words: readonly string[]): Promise<unknown> {
+  return RawConnection.askOnce(server.respPort, ...words);
 }
 
 test(

@@ -17,13 +17,8 @@ afterAll(async () => {
   expect(surprises).toEqual([]);
 });
 
-async function ask(node: LocalNode, ...words: readonly string[]): Promise<unknown> {
-  const connection = await RawConnection.open(node.server.respPort);
-  try {
-    return await connection.ask(...words);
-  } finally {
-    connection.close();
-  }
+function ask(node: LocalNode, ...words: readonly string[]): Promise<unknown> {
+  return RawConnection.askOnce(node.server.respPort, ...words);
 }
 
 async function term(node: LocalNode): Promise<number> {

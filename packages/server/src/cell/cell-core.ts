@@ -12,7 +12,6 @@ import {
   FoundingResponder,
   mayRefetch,
   prepareCell,
-  type ReplicaDoor,
   ShardDoor,
 } from "@quipu/cluster";
 import { membersOf, nodeOf } from "@quipu/consensus";
@@ -23,7 +22,7 @@ import { isLoopback } from "../config/loopback.ts";
 import { holdDataDirectory, metadataDirectory } from "../data-directory.ts";
 import type { CoreStatus, NodeCore } from "../node-core.ts";
 import type { NodeEndpoints } from "../node-status.ts";
-import { type PeerStatus, PeerTransport } from "../peers/peer-transport.ts";
+import { PeerTransport } from "../peers/peer-transport.ts";
 import { CryptoRandom } from "../ports/crypto-random.ts";
 import type { DoorAddress } from "../resp/connection-face.ts";
 import { chainOf, shardStatus } from "../shard-status.ts";
@@ -35,8 +34,8 @@ import type { CellSettings } from "./cell-settings.ts";
 import { cellStatus } from "./cell-status.ts";
 import { ControlChannel } from "./control-channel.ts";
 import type { NodeReport } from "./node-report.ts";
-import { isSameAddress, PeerAddresses } from "./peer-addresses.ts";
-import { changeRoster, foundRoster, nodeNamed, type Roster, type RosterNode, rosterOf } from "./roster.ts";
+import { rosterOf } from "./roster.ts";
+import { RosterKeeper } from "./roster-keeper.ts";
 
 export interface CellCoreOptions extends CoreOptions {
   readonly cell: CellSettings;
@@ -54,12 +53,11 @@ export async function openCellCore(options: CellCoreOptions): Promise<NodeCore> 
 }
 
 class CellCore implements NodeCore {
-  readonly door: ReplicaDoor;
+  readonly door: ShardDoor;
   readonly serving: Promise<void>;
   dataDirectory = "";
   readonly #options: CellCoreOptions;
   readonly #control: ControlChannel;
-  readonly #door: ShardDoor;
   readonly #reports: Map<string, NodeReport> = new Map();
   #served: () => void = () => undefined;
   #failed: (error: unknown) => void = () => undefined;
@@ -69,12 +67,7 @@ class CellCore implements NodeCore {
   #endpoints: NodeEndpoints | undefined;
   #isReady = false;
   #waitingFor: string | undefined = "the start";
-  #roster: Roster | undefined;
-  #isRosterBeingWritten = false;
-  #isDamageTold = false;
-  readonly #addresses: PeerAddresses;
-  /** What the transport was told last, as text. */
-  #chosen = "";
+  readonly #roster: RosterKeeper;
   /** When a leader was last known, monotonic ms. */
   #leaderKnownMs = Number.NEGATIVE_INFINITY;
   #isClosed = false;
@@ -82,14 +75,18 @@ class CellCore implements NodeCore {
   constructor(options: CellCoreOptions) {
     this.#options = options;
     this.#control = new ControlChannel(options.ports.clock);
-    this.#addresses = new PeerAddresses(options.cell.name, options.cell.peers, options.ports.clock);
+    this.#roster = new RosterKeeper({
+      cell: options.cell,
+      clock: options.ports.clock,
+      log: options.log,
+      onWaiting: (text) => this.#wait(text),
+    });
     const empty = new CounterMachine({});
-    this.#door = new ShardDoor(
+    this.door = new ShardDoor(
       () => empty,
       () => lsn(0),
       () => new QuipuError("OVERLOADED", `this node is not ready: it waits for ${this.#waitingFor ?? "its state"}`),
     );
-    this.door = this.#door;
     this.serving = new Promise((resolve, reject) => {
       this.#served = resolve;
       this.#failed = reject;
@@ -120,7 +117,7 @@ class CellCore implements NodeCore {
       log,
       onControl: (from, message) => this.#control.receive(from, message),
       onReachable: (name, isReachable) => this.#onReachable(name, isReachable),
-      admit: (hello) => this.#refusalOf(hello),
+      admit: (hello) => this.#roster.refusalOf(hello),
     });
     this.#transport = transport;
     this.#control.attach(transport);
@@ -216,7 +213,7 @@ class CellCore implements NodeCore {
     if (view?.leader === undefined) throw new QuipuError("OVERLOADED", "the cell has no leader at present; retry");
     if (view.leader === view.member) return this.#operateHere(request);
     const number = nodeOf(view.leader);
-    const leader = this.#roster?.nodes.find(({ node }) => node === number);
+    const leader = this.#roster.roster?.nodes.find(({ node }) => node === number);
     if (leader === undefined) throw new QuipuError("OVERLOADED", "the leader is not in the roster yet; retry");
     return cellAnswerSchema.parse(await this.#control.request(leader.name, request));
   }
@@ -249,6 +246,7 @@ class CellCore implements NodeCore {
       throw new QuipuError("INVALID_CONFIGURATION", `${text}: start it with --name ${ownName}, or use another --data`);
     }
     this.#membership = membership;
+    this.#roster.foundedWith = membership.foundedWith;
     // At once, before a quorum is waited for: the others of a founding may be waiting for this very word.
     this.#answerFounding(membership);
     const transport = this.#transport as PeerTransport;
@@ -269,12 +267,13 @@ class CellCore implements NodeCore {
         raft: { admits: (number) => this.#isInRoster(number) },
       },
       onFatal,
+      onDamage: (damage) => this.#tellDamage(damage),
       onDivergence: ({ whose, ...report }) =>
         log.error(report, `replicas differ in their state: ${divergenceText[whose]}`),
     });
     this.#node = node;
     await node.start();
-    this.#door.target = node.door;
+    this.door.target = node.door;
     this.#waitingFor = undefined;
     this.#served();
   }
@@ -300,7 +299,7 @@ class CellCore implements NodeCore {
     void new FoundingResponder({
       link: this.#foundingLink(),
       cell,
-      numberOf: (name) => (this.#roster === undefined ? "unknown" : nodeNamed(this.#roster, name)?.node),
+      numberOf: (name) => this.#roster.numberOf(name),
     });
   }
 
@@ -317,15 +316,16 @@ class CellCore implements NodeCore {
     await this.#node?.stop();
   }
 
-  // Reports and the roster
+  // What the nodes tell each other
 
   /** Some times a second: tells the others how this node is, and takes over what the roster says. */
   #report(): void {
     if (this.#isClosed) return;
     this.#options.ports.clock.setTimer(reportMs, () => this.#report());
-    this.#tellDamage();
     this.#sendReports();
-    this.#followRoster();
+    if (this.#node !== undefined && this.#transport !== undefined && this.#shardIfOpen() !== undefined) {
+      this.#roster.follow(this.#node, this.#transport);
+    }
   }
 
   #sendReports(): void {
@@ -372,63 +372,10 @@ class CellCore implements NodeCore {
     return { host: isEvery && own !== undefined ? own.host : host, port };
   }
 
-  /** As soon as the log is open: who waits for a majority wants to know. */
-  #tellDamage(): void {
-    if (this.#isDamageTold || this.#node === undefined || this.#shardIfOpen() === undefined) return;
-    this.#isDamageTold = true;
-    const { damage } = this.#node.status;
-    if (damage === undefined) return;
+  /** Before a quorum is waited for: who waits wants to know. */
+  #tellDamage(damage: string): void {
     this.#options.log.warn({ damage }, "the log of this node was damaged and put aside: it comes back as a new member");
     this.#wait("its cell to let it in anew: its log was damaged and put aside (wal.damaged-*)");
-  }
-
-  #followRoster(): void {
-    const node = this.#node;
-    if (node === undefined || this.#shardIfOpen() === undefined) return;
-    this.#roster = rosterOf(node.machine) ?? this.#roster;
-    if (this.#roster === undefined) this.#foundRoster(node);
-    const transport = this.#transport as PeerTransport;
-    const peers = transport.peers();
-    const reachable = new Set(peers.filter((peer) => peer.reachable).map((peer) => peer.name));
-    const chosen = this.#addresses.choose(this.#roster, (name) => reachable.has(name));
-    const shown = JSON.stringify([...chosen]);
-    if (shown !== this.#chosen) transport.setPeers(chosen);
-    this.#chosen = shown;
-    if (this.#roster !== undefined) this.#writeMoves(node, this.#roster, peers);
-  }
-
-  /** Whoever leads a cell that was just founded writes down who is in it: the founding's names, in its order. */
-  #foundRoster(node: CellNode): void {
-    const names = this.#membership?.foundedWith;
-    const { peers } = this.#options.cell;
-    if (names === undefined || !this.#mayWriteRoster(node)) return;
-    const nodes = names.flatMap((name, index) => {
-      const address = peers.get(name);
-      return address === undefined ? [] : [{ name, address, node: index + 1 }];
-    });
-    const missing = names.find((name) => !peers.has(name));
-    if (missing !== undefined) return this.#wait(`${missing} in --cell-peers: the cell was founded with it`);
-    this.#writeRoster(foundRoster(node.door, nodes));
-  }
-
-  /** A node that was found at another address than the roster says is written down there; so is this node's own. */
-  #writeMoves(node: CellNode, roster: Roster, peers: readonly PeerStatus[]): void {
-    if (!this.#mayWriteRoster(node)) return;
-    const { cell, log } = this.#options;
-    for (const known of roster.nodes) {
-      const peer = peers.find(({ name, reachable }) => name === known.name && reachable);
-      const found = peer?.node === known.node ? peer.address : undefined;
-      const address = known.name === cell.name ? cell.peers.get(cell.name) : found;
-      if (address === undefined || isSameAddress(address, known.address)) continue;
-      log.info({ peer: known.name, address }, "a node has another address");
-      const isIt = (each: RosterNode): boolean =>
-        each.name === known.name && isSameAddress(each.address, known.address);
-      const change = (present: Roster): Roster => {
-        return { ...present, nodes: present.nodes.map((each) => (isIt(each) ? { ...each, address } : each)) };
-      };
-      this.#writeRoster(changeRoster(node.door, change));
-      return;
-    }
   }
 
   /** As of now, not as of the last look: a node that was taken out a moment ago is not let in again. */
@@ -436,29 +383,6 @@ class CellCore implements NodeCore {
     const machine = this.#shardIfOpen()?.machine;
     const roster = machine === undefined ? undefined : rosterOf(machine);
     return roster?.nodes.some(({ node }) => node === number) ?? false;
-  }
-
-  #mayWriteRoster(node: CellNode): boolean {
-    return node.isServing && node.groups[0]?.inspect().role === "leader" && !this.#isRosterBeingWritten;
-  }
-
-  #writeRoster(writing: Promise<unknown>): void {
-    this.#isRosterBeingWritten = true;
-    writing
-      .catch((error: unknown) => this.#options.log.warn({ error: String(error) }, "the roster is written later"))
-      .finally(() => (this.#isRosterBeingWritten = false));
-  }
-
-  /** Why another node is not let in. */
-  #refusalOf(hello: { readonly name: string; readonly node: number; readonly cell: number }): string | undefined {
-    const roster = this.#roster;
-    if (roster === undefined) {
-      return this.#options.cell.peers.has(hello.name) ? undefined : `${hello.name} is not among --cell-peers`;
-    }
-    const known = nodeNamed(roster, hello.name);
-    if (known === undefined) return `${hello.name} is not in this cell; add it: quipu cell add ${hello.name}=host:port`;
-    if (hello.node !== 0 && hello.node !== known.node) return `${hello.name} is node ${known.node}, not ${hello.node}`;
-    return undefined;
   }
 
   /** Before the log is open there is none; asking would break an invariant. */

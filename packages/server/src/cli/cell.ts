@@ -15,7 +15,7 @@ export function cellCommand(): Command {
   const command = new Command("cell").description("change the nodes of a cell, or who leads it").addHelpText(
     "after",
     `
-Any running node takes the request and hands it to the leader. See who is there: quipu status.
+Any running node takes the request and hands it to the leader; only recover works on a stopped node. See who is there: quipu status.
 Where the servers ask for a token, set QUIPU_TOKEN.
 
 Examples:

@@ -6,7 +6,8 @@ import { SeededRandom } from "@quipu/core";
 import { WriteGaps } from "../demo/write-gaps.ts";
 import { ChaosCell } from "./chaos-cell.ts";
 import { drawFault, type Fault } from "./faults.ts";
-import { delay, type RecordedOperation, Workload } from "./workload.ts";
+import { delay } from "../delay.ts";
+import { type RecordedOperation, Workload } from "./workload.ts";
 
 export interface ChaosOptions {
   /** Data of the nodes; whoever calls removes it. */

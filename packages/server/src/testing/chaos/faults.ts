@@ -6,7 +6,7 @@ import type { SeededRandom } from "@quipu/core";
 import type { LocalNode } from "../../local-cell/local-cell.ts";
 import type { ChaosCell } from "./chaos-cell.ts";
 import { openLink, type LinkFault } from "./peer-proxy.ts";
-import { delay } from "./workload.ts";
+import { delay } from "../delay.ts";
 
 export interface FaultContext {
   readonly cell: ChaosCell;

@@ -43,6 +43,16 @@ export class RawConnection {
     return new RawConnection(socket);
   }
 
+  /** One request on a connection of its own. */
+  static async askOnce(port: number, ...words: readonly string[]): Promise<RawReply> {
+    const connection = await RawConnection.open(port);
+    try {
+      return await connection.ask(...words);
+    } finally {
+      connection.close();
+    }
+  }
+
   get isLost(): boolean {
     return this.#isLost;
   }

@@ -7,6 +7,7 @@ import { SeededRandom } from "@quipu/core";
 import type { LocalNode } from "../../local-cell/local-cell.ts";
 import type { WriteGaps } from "../demo/write-gaps.ts";
 import { RawConnection, RawError, RawLoss, type RawReply } from "./raw-connection.ts";
+import { delay } from "../delay.ts";
 
 /** An operation as the checkers of packages/simulator take it. */
 export type RecordedOperation = {
@@ -239,8 +240,4 @@ export class Workload {
   #newValue(): string {
     return `v${++this.#values}`;
   }
-}
-
-export function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

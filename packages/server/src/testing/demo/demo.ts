@@ -15,7 +15,7 @@ import { type Difference, Tally } from "../../access-log/tally.ts";
 import { Progress, type ProgressOutput } from "../../cli/terminal/progress.ts";
 import { LocalCell } from "../../local-cell/local-cell.ts";
 import { Drama, type DramaEvent } from "./drama.ts";
-import { delay } from "./delay.ts";
+import { delay } from "../delay.ts";
 import { WriteProbe } from "./write-probe.ts";
 
 export interface DemoOptions {

@@ -6,7 +6,7 @@
 import type { Progress } from "../../cli/terminal/progress.ts";
 import { formatCount } from "../../cli/terminal/table.ts";
 import { isWhole, type LocalCell, type LocalNode } from "../../local-cell/local-cell.ts";
-import { delay } from "./delay.ts";
+import { delay } from "../delay.ts";
 import type { WriteGaps } from "./write-gaps.ts";
 
 export interface DramaEvent {

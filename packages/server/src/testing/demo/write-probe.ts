@@ -1,6 +1,6 @@
 /** One write after another to a counter of its own, so that a pause shows whatever else is being counted. */
 import type { Client } from "@quipu/client";
-import { delay } from "./delay.ts";
+import { delay } from "../delay.ts";
 import { WriteGaps } from "./write-gaps.ts";
 
 const probeKey = "demo:probe";
