@@ -30,8 +30,13 @@ export type EntryContent =
 export interface HardState {
   /** Latest term this member has seen; never decreases. */
   readonly term: Term;
-  /** Who got this member's vote in `term`, if anyone. */
+  /** Who got this member's vote in `term`, if anyone. Multi-Paxos: undefined. */
   readonly vote: MemberId | undefined;
+  /**
+   * Multi-Paxos only, else absent: the highest ballot in which this member accepted anything, and the first slot that its
+   * leader was free to choose a value for. Nothing that was accepted under a lower ballot can be chosen from there on.
+   */
+  readonly accepted?: { readonly ballot: Term; readonly freeFrom: LogIndex };
 }
 
 /** The log begins after `index`: everything up to it is committed, applied and stands in state snapshots. */
@@ -48,7 +53,7 @@ export interface LogStart {
 export interface RestoredState {
   readonly hardState: HardState;
   readonly start: LogStart;
-  /** From `start.index + 1`, without holes. */
+  /** Above `start.index`, ascending; without holes in Raft, perhaps with some in Multi-Paxos. */
   readonly entries: readonly Entry[];
 }
 
@@ -116,8 +121,9 @@ export type Effect<Message> =
       readonly restart: LogStart | undefined;
       /** Entries up to this are no longer needed; else undefined. */
       readonly trim: LogStart | undefined;
-      /** Entries from this index on are replaced by `append`; undefined: `append` goes behind the last. */
+      /** Entries from this index on are gone, before `append`; undefined: none are. */
       readonly truncateFrom: LogIndex | undefined;
+      /** Raft: behind the last, without holes. Multi-Paxos: each takes the place of what stood at its index, if anything. */
       readonly append: readonly Entry[];
       readonly sendAfter: readonly Envelope<Message>[];
     }

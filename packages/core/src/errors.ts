@@ -55,6 +55,8 @@ export type ErrorCode =
   | "LOG_SEALED"
   | "LOG_APPEND_UNKNOWN"
   | "LOG_CORRUPT"
+  | "LOG_FULL"
+  | "NOQUORUM"
   | "STORE_CORRUPT"
   | "STATE_DIVERGED"
   | "VERSION_TOO_OLD"
@@ -109,6 +111,12 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorDescription>> = {
     500,
     "ERR",
     "The write-ahead log holds bytes that cannot be a torn tail; file and offset are named.",
+  ),
+  LOG_FULL: definite(507, "OVERLOADED", "The service that keeps the log takes no more: it has reached its own limit."),
+  NOQUORUM: definite(
+    503,
+    "NOQUORUM",
+    "Those who keep the log cannot be reached, or have no majority; nothing was done.",
   ),
   STORE_CORRUPT: definite(500, "ERR", "The state store holds an entry that does not decode."),
   STATE_DIVERGED: definite(

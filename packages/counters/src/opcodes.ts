@@ -94,6 +94,8 @@ export const errorNumbers: Readonly<Record<ErrorCode, number>> = {
   INVALID_CONFIGURATION: 31,
   STATE_DIVERGED: 32,
   VERSION_TOO_OLD: 33,
+  LOG_FULL: 34,
+  NOQUORUM: 35,
 };
 
 /** The error code of each number, or undefined where the number means none. */

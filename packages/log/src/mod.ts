@@ -37,3 +37,4 @@ export type { RaftEngineMutation } from "./engines/raft/mutation.ts";
 export { type Bootstrap, foundingStart, restoreGroup } from "./engines/raft/restore.ts";
 export { raftEngineSettings, type RaftEngineSettings } from "./engines/raft/settings.ts";
 export { startTicks, type TickSettings } from "./engines/raft/ticks.ts";
+export type { BlobStore, ExternalLog, ExternalService, LogHead } from "./engines/external/service.ts";
