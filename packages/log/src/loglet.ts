@@ -93,6 +93,9 @@ export interface Loglet {
   /** Only of engines that keep the log on several nodes. */
   readonly replication?: LogReplication;
 
+  /** True: it nears an end of its own (an int32 version of its service), and should be succeeded soon. */
+  readonly wearsOut?: boolean;
+
   /** Gives up resources; what is stored stays. Appends under way end as `SHUTTING_DOWN` or resolve. */
   close(): Promise<void>;
 }
@@ -112,26 +115,40 @@ export interface LogReplication {
   installed(start: Uint8Array): Promise<void>;
   /** Who decides on this log at present, as far as this node has heard. */
   configuration(): Configuration;
+  /**
+   * Up to here a majority has the state in synced snapshots, and no member that is alive waits for the log: what lies
+   * below can go as a whole, once it is sealed.
+   */
+  agreedUpTo(): Lsn;
   /** `handler` hears, again and again, that this node needs a snapshot of `atLeast` or later, first to be asked of `source`. */
   onSnapshotNeeded(handler: (source: number, atLeast: Lsn) => void): void;
 }
 
 /** One link of a virtual log's chain. Its records are at `base .. end - 1`. */
-export interface ChainSegment {
+export interface ChainSegment extends LogletName {
   /** First LSN of this segment; never changes. Position p of the loglet is LSN `base + p - 1`. */
   readonly base: Lsn;
+  /** First LSN that is no longer in this segment, once sealed: the base of its successor. */
+  readonly end?: Lsn;
+}
+
+/** Names one loglet of one engine. */
+export interface LogletName {
   /** Name of the engine in the engine table. */
   readonly engine: string;
   /** What the engine needs to find this loglet again; opaque above the engine. */
   readonly parameters: string;
-  /** First LSN that is no longer in this segment, once sealed: the base of its successor. */
-  readonly end?: Lsn;
 }
 
 /** The chain of a virtual log. Segments are contiguous, only the last is open, versions grow. */
 export interface Chain {
   readonly version: number;
   readonly segments: readonly ChainSegment[];
+  /**
+   * A switch is under way: this loglet is made ready, and follows the last segment as soon as that is sealed. Whoever
+   * sees it may carry on: seal, read the final tail, extend the chain. All come to the same chain.
+   */
+  readonly next?: LogletName;
 }
 
 /** A chain of loglets that looks like one log which is never sealed. */
@@ -148,35 +165,56 @@ export interface VirtualLog {
   /** The chain as last seen. */
   chain(): Chain;
   /**
-   * Seals the present segment and goes on in a new one of `engine`, live. Returns the chain afterwards,
-   * which is somebody else's if they were faster.
+   * Seals the present segment and goes on in a new one of `engine`, live. `request` is for the engine: what its
+   * {@link LogletEngine.prepare} takes. Returns the chain afterwards, which is somebody else's if they were faster.
    */
-  reconfigure(engine: string): Promise<Chain>;
-  /** Completes a chain whose last segment is sealed without successor (its sealer died); else does nothing. */
+  reconfigure(engine: string, request?: string): Promise<Chain>;
+  /** Completes a chain whose last segment is sealed without successor, or about to be (its sealer died); else does nothing. */
   finishSealedChain(): Promise<void>;
+  /** Drops leading segments that nobody needs any more. Best effort. */
+  dropTrimmed(): Promise<void>;
+  /** Whether the present segment nears an end of its own: see {@link Loglet.wearsOut}. */
+  wearsOut(): boolean;
   close(): Promise<void>;
 }
 
-/** One engine in the table: how loglets of this kind come to be and are found again. */
-export interface LogletEngine {
+/**
+ * One engine in the table: how loglets of this kind come to be and are found again. `Opened` is `Loglet` where every node
+ * that knows a loglet's parameters keeps a part of it, or can reach it.
+ */
+export interface LogletEngine<Opened extends Loglet | undefined = Loglet | undefined> {
   /**
    * Makes ready a new loglet and returns its parameters. Done before the old segment is sealed, so that
-   * the gap is short; a prepared loglet that lost the race is given back through `discard`.
+   * the gap is short; a prepared loglet that lost the race is given back through `discard`. `request` is what an
+   * operator asked for in words of this engine, if anything.
    */
-  prepare(): Promise<string>;
-  /** Opens the loglet with these parameters, again after a restart. */
-  open(parameters: string): Promise<Loglet>;
+  prepare(request?: string): Promise<string>;
+  /** Opens the loglet with these parameters, again after a restart. Undefined: this node keeps no part of it. */
+  open(parameters: string): Promise<Opened>;
   /** The loglet is in no chain, or all of it is trimmed: its storage may go. */
   discard(parameters: string): Promise<void>;
 }
 
 /** Versioned registers with compare-and-set: where chains (later the shard map) live. Never on a virtual log. */
 export interface MetadataStore {
-  get(key: string): Promise<{ readonly version: number; readonly value: Uint8Array } | undefined>;
+  get(key: string): Promise<Register | undefined>;
   /**
    * Sets `key` if its version is `expectedVersion` (0 = absent); the new version is one higher. Durable
    * when it resolves to true; false means that somebody else was first, and nothing changed.
    */
   compareAndSet(key: string, expectedVersion: number, value: Uint8Array): Promise<boolean>;
+  /**
+   * What this node knows by itself, without asking anybody: perhaps old, never older than what it has shown before, not
+   * even before a restart. Absent: it knows no more than {@link MetadataStore.get} says.
+   */
+  known?(key: string): Register | undefined;
+  /** `onChange` is called when a register may have changed. A hint. */
+  watch?(onChange: () => void): Subscription;
   close?(): Promise<void>;
+}
+
+export interface Register {
+  /** From 1. */
+  readonly version: number;
+  readonly value: Uint8Array;
 }

@@ -6,8 +6,10 @@ export type {
   LogDelivery,
   Loglet,
   LogletEngine,
+  LogletName,
   LogReplication,
   MetadataStore,
+  Register,
   Subscription,
   Tail,
   VirtualLog,
@@ -21,6 +23,9 @@ export { damagedLogsMax, setAside } from "./write-ahead-log/set-aside.ts";
 export { fileMetadataStore } from "./metadata/file-metadata-store.ts";
 export { memoryMetadataStore } from "./metadata/memory-metadata-store.ts";
 export { decodeChain } from "./virtual-log/chain.ts";
+export type { ChainMembers } from "./virtual-log/chain-replication.ts";
+export { decodeLogWords, encodeLogWords } from "./virtual-log/log-words.ts";
+export type { VirtualLogMutation } from "./virtual-log/mutation.ts";
 export { openVirtualLog, type VirtualLogOptions } from "./virtual-log/virtual-log.ts";
 export type { LogMutation } from "./write-ahead-log/mutation.ts";
 export {

@@ -18,6 +18,7 @@ test("a trim, which is one node's word, takes no segment out of the chain that o
     startAt: () => undefined,
     installed: () => Promise.resolve(),
     configuration: () => emptyConfiguration,
+    agreedUpTo: () => lsn(0),
     onSnapshotNeeded: () => undefined,
   };
   const shared: LogletEngine = {

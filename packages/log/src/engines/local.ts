@@ -115,7 +115,7 @@ function durably(start: (done: (error: QuipuError | undefined) => void) => void)
 }
 
 /** Loglets on one write-ahead log; their parameters are group numbers. The log's owner closes it. */
-export function localEngine(wal: WriteAheadLog): LogletEngine {
+export function localEngine(wal: WriteAheadLog): LogletEngine<Loglet> {
   // Numbers being given out whose first entry is not yet durable.
   let last = 0;
   return {

@@ -33,7 +33,7 @@ export interface RaftEngineOptions {
   readonly onConfiguration?: (configuration: Configuration) => void;
 }
 
-export interface RaftEngine extends LogletEngine {
+export interface RaftEngine extends LogletEngine<Loglet> {
   /** Those that are open, ascending. */
   groups(): readonly RaftGroup[];
   /** Groups whose logs keep old segments of the write-ahead log are written again: call it when a segment is begun. */

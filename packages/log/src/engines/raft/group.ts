@@ -257,6 +257,11 @@ export class DrivenGroup implements GroupHost, RaftGroup {
     this.run(() => this.step({ type: "transferLeadership", to }));
   }
 
+  /** As {@link LogReplication.agreedUpTo}. */
+  get agreedUpTo(): number {
+    return this.#trimming.agreedUpTo;
+  }
+
   /** State up to `upTo` stands in this node's synced snapshots. */
   checkpointed(upTo: LogIndex): void {
     this.run(() => this.#trimming.checkpointed(upTo));

@@ -58,6 +58,7 @@ function replicationOf(group: DrivenGroup): LogReplication {
       }
       return group.isOpen ? group.stepDurably({ type: "installed", start }) : Promise.reject(closed());
     },
+    agreedUpTo: () => lsn(group.agreedUpTo),
     configuration: () => group.core.inspect().configuration,
     onSnapshotNeeded(handler: (source: number, atLeast: Lsn) => void): void {
       group.onSnapshotNeeded((source: MemberId, atLeast) => handler(source, lsn(atLeast)));

@@ -56,6 +56,16 @@ export class Trimming {
     this.#trim();
   }
 
+  /** Up to here a majority could go on without the log, and so could every member that is alive. */
+  get agreedUpTo(): number {
+    const { configuration, member: self } = this.#host;
+    let upTo = Math.min(this.#agreed(), this.#delivery.delivered);
+    for (const member of membersOf(configuration)) {
+      if (member !== self && this.#isAlive(member)) upTo = Math.min(upTo, this.#others.get(member) ?? 0);
+    }
+    return upTo;
+  }
+
   /** Repeats what was said, to whoever was not there, and trims what followers needed until now. */
   tick(): void {
     if (this.#host.nowTicks - this.#saidTicks < this.#host.settings.checkpointRepeatTicks) return;
@@ -96,15 +106,19 @@ export class Trimming {
 
   /** Up to here every member has the log that is alive, and so near that it need not have a snapshot instead. */
   #neededByFollowers(): number {
-    const { aliveTicks, followerPinBytesMax } = this.#host.settings;
+    const { followerPinBytesMax } = this.#host.settings;
     let needed = Number.POSITIVE_INFINITY;
     if (this.#sizes.bytes > followerPinBytesMax) return needed;
     for (const { member, match, state } of this.#host.inspect().progress) {
-      const isAlive = this.#host.nowTicks - (this.#heardTicks.get(member) ?? Number.NEGATIVE_INFINITY) <= aliveTicks;
       // One that fetches a snapshot goes on above it: were more trimmed meanwhile, it would never be done.
-      if (isAlive) needed = Math.min(needed, state === "snapshot" ? this.#trimmed : match);
+      if (this.#isAlive(member)) needed = Math.min(needed, state === "snapshot" ? this.#trimmed : match);
     }
     return needed;
+  }
+
+  #isAlive(member: MemberId): boolean {
+    const heardTicks = this.#heardTicks.get(member) ?? Number.NEGATIVE_INFINITY;
+    return this.#host.nowTicks - heardTicks <= this.#host.settings.aliveTicks;
   }
 
   #forgetOutsiders(): void {
