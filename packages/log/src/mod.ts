@@ -36,10 +36,10 @@ export {
   type PeerHubStatistics,
   type PeerMessageType,
 } from "./peer/peer-hub.ts";
-export { raftEngine, type RaftEngine, type RaftEngineOptions } from "./engines/raft/engine.ts";
-export type { RaftGroup } from "./engines/raft/group.ts";
-export type { RaftEngineMutation } from "./engines/raft/mutation.ts";
-export { type Bootstrap, foundingStart, restoreGroup } from "./engines/raft/restore.ts";
-export { raftEngineSettings, type RaftEngineSettings } from "./engines/raft/settings.ts";
-export { startTicks, type TickSettings } from "./engines/raft/ticks.ts";
+export { raftEngine, type RaftEngine, type RaftEngineOptions } from "./engines/group/engine.ts";
+export type { ConsensusGroup } from "./engines/group/group.ts";
+export type { GroupMutation } from "./engines/group/mutation.ts";
+export { type Bootstrap, foundingStart, restoreGroup } from "./engines/group/restore.ts";
+export { groupSettings, type GroupSettings } from "./engines/group/settings.ts";
+export { startTicks, type TickSettings } from "./engines/group/ticks.ts";
 export type { BlobStore, ExternalLog, ExternalService, LogHead } from "./engines/external/service.ts";

@@ -12,9 +12,9 @@ import type { CounterMachine, CounterMutation } from "@quipu/counters";
 import type {
   LogMutation,
   PeerHubStatistics,
-  RaftEngineMutation,
-  RaftEngineSettings,
-  RaftGroup,
+  GroupMutation,
+  GroupSettings,
+  ConsensusGroup,
   VirtualLog,
   WriteAheadLogLimits,
 } from "@quipu/log";
@@ -33,7 +33,7 @@ import { type CellBootstrap, type CellLog, openCellLog } from "./node-log.ts";
 export interface CellMutations {
   readonly counters?: CounterMutation;
   readonly log?: LogMutation;
-  readonly engine?: RaftEngineMutation;
+  readonly engine?: GroupMutation;
   readonly core?: RaftMutation;
   readonly replica?: ReplicaMutation;
   readonly checkpointer?: CheckpointerMutation;
@@ -42,7 +42,7 @@ export interface CellMutations {
 
 export interface CellNodeSettings {
   readonly wal?: Partial<WriteAheadLogLimits>;
-  readonly raft?: Partial<RaftEngineSettings>;
+  readonly raft?: Partial<GroupSettings>;
   readonly replica?: Partial<ReplicaLimits>;
   readonly checkpoints?: Partial<CheckpointSettings>;
   readonly snapshots?: Partial<SnapshotSettings>;
@@ -68,7 +68,7 @@ export interface CellNodeOptions {
   /** For the simulator: between the log and the replica. Passes on `replication`. */
   readonly observeLog?: (log: VirtualLog) => VirtualLog;
   /** For the simulator: after every step of a group. */
-  readonly observeGroup?: (group: number, raft: RaftGroup) => void;
+  readonly observeGroup?: (group: number, raft: ConsensusGroup) => void;
   /** The highest feature level understood; tests stand in for other versions with it. */
   readonly featureLevelMax?: number;
   /** The log is open, and was damaged: why this node came back under a new generation. Before a quorum is waited for. */
@@ -160,7 +160,7 @@ export class CellNode {
     return this.#shard?.isServing ?? false;
   }
 
-  get groups(): readonly RaftGroup[] {
+  get groups(): readonly ConsensusGroup[] {
     return this.#log?.engine.groups() ?? [];
   }
 

@@ -14,9 +14,9 @@ import {
   type PeerHub,
   type RaftEngine,
   raftEngine,
-  type RaftEngineMutation,
-  type RaftEngineSettings,
-  type RaftGroup,
+  type GroupMutation,
+  type GroupSettings,
+  type ConsensusGroup,
   setAside,
   type VirtualLog,
   WriteAheadLog,
@@ -41,13 +41,13 @@ export interface CellLogOptions {
   /** Used only where the disk has no identity. A founder that lost its disk has to join. */
   readonly bootstrap: CellBootstrap;
   readonly wal?: Partial<WriteAheadLogLimits>;
-  readonly raft?: Partial<RaftEngineSettings>;
+  readonly raft?: Partial<GroupSettings>;
   readonly onFatal: (error: unknown) => void;
-  readonly observeGroup?: (group: number, raft: RaftGroup) => void;
+  readonly observeGroup?: (group: number, raft: ConsensusGroup) => void;
   /** Tests only. */
   readonly mutations?: {
     readonly log?: LogMutation;
-    readonly engine?: RaftEngineMutation;
+    readonly engine?: GroupMutation;
     readonly core?: RaftMutation;
     readonly cell?: CellMutation;
   };

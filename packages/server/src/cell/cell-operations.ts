@@ -13,7 +13,7 @@ import {
   nodeOf,
 } from "@quipu/consensus";
 import { type Clock, QuipuError, unreachable } from "@quipu/core";
-import type { RaftGroup } from "@quipu/log";
+import type { ConsensusGroup } from "@quipu/log";
 import type { PeerAddress } from "../peers/peer-transport.ts";
 import type { CellAnswer, CellRequest } from "./cell-requests.ts";
 import { cellNodesMax, formatAddress } from "./cell-settings.ts";
@@ -173,7 +173,7 @@ export class CellOperations {
     return { text: `${name} leads (after ${Math.round(this.#clock.monotonicMs() - startMs)} ms)` };
   }
 
-  #leading(): { readonly group: RaftGroup; readonly view: CoreView } {
+  #leading(): { readonly group: ConsensusGroup; readonly view: CoreView } {
     const group = this.#node.groups[0];
     const view = group?.inspect();
     if (group === undefined || view?.role !== "leader") {

@@ -1,7 +1,7 @@
 /** Who belongs to a group: joining, taking the place of a lost disk, promotion, changes by hand. */
 import { type MemberId, memberOf } from "@quipu/consensus";
 import { describe, expect, test } from "vitest";
-import { bytesOf, Reading, TestCell } from "./raft-harness.ts";
+import { bytesOf, Reading, TestCell } from "./group-harness.ts";
 
 /** None while the configuration is joint. */
 function votersOf(cell: TestCell, member: MemberId): readonly MemberId[] {

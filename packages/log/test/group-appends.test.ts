@@ -1,7 +1,7 @@
-/** Appends and tails of the raft engine on any member: forwarding, changes of the leader, isolation. */
+/** Appends and tails of a consensus group on any member: forwarding, changes of the leader, isolation. */
 import { lsn, QuipuError } from "@quipu/core";
 import { describe, expect, test } from "vitest";
-import { bytesOf, type CellOptions, Reading, TestCell } from "./raft-harness.ts";
+import { bytesOf, type CellOptions, Reading, TestCell } from "./group-harness.ts";
 
 const outcome = (append: Promise<unknown>): Promise<string> =>
   append.then(

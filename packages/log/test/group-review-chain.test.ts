@@ -10,7 +10,7 @@ import {
   openVirtualLog,
 } from "../src/mod.ts";
 import { decodeChain } from "../src/virtual-log/chain.ts";
-import { bytesOf } from "./raft-harness.ts";
+import { bytesOf } from "./group-harness.ts";
 
 test("a trim, which is one node's word, takes no segment out of the chain that others may need", async () => {
   const inner = memoryEngine();

@@ -1,4 +1,4 @@
-/** What a group of the raft engine is at first, and what it finds on its disk at start. */
+/** What a group of the consensus groups is at first, and what it finds on its disk at start. */
 import {
   emptyConfiguration,
   type Entry,

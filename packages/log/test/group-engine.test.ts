@@ -1,11 +1,11 @@
-/** The raft engine as a whole: groups that come and go, its clock, what it makes of a damaged disk and a broken reader. */
+/** The engine of consensus groups as a whole: groups that come and go, its clock, what it makes of a damaged disk and a broken reader. */
 import { type Entry, type LogIndex, term } from "@quipu/consensus";
 import { lsn } from "@quipu/core";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { LogSizes } from "../src/engines/raft/log-sizes.ts";
-import { startTicks } from "../src/engines/raft/ticks.ts";
-import { bytesOf, Reading, TestCell } from "./raft-harness.ts";
+import { LogSizes } from "../src/engines/group/log-sizes.ts";
+import { startTicks } from "../src/engines/group/ticks.ts";
+import { bytesOf, Reading, TestCell } from "./group-harness.ts";
 
 describe("groups", () => {
   test("several on one write-ahead log and one hub go on beside each other, and come back after a restart", async () => {

@@ -1,8 +1,8 @@
-/** When the raft engine's log begins later, and how a member gets over what is gone; restarts of its members. */
+/** When a group's log begins later, and how a member gets over what is gone; restarts of its members. */
 import { type MemberId } from "@quipu/consensus";
 import { lsn } from "@quipu/core";
 import { expect, test } from "vitest";
-import { bytesOf, Reading, TestCell } from "./raft-harness.ts";
+import { bytesOf, Reading, TestCell } from "./group-harness.ts";
 
 async function cellWith(records: number, options: ConstructorParameters<typeof TestCell>[0] = {}): Promise<TestCell> {
   const cell = await TestCell.open(options);

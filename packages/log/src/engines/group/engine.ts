@@ -7,11 +7,11 @@ import { type Clock, invariant, QuipuError, type Random, SeededRandom } from "@q
 import type { Loglet, LogletEngine } from "../../loglet.ts";
 import type { PeerHub } from "../../peer/peer-hub.ts";
 import type { WriteAheadLog } from "../../write-ahead-log/write-ahead-log.ts";
-import { DrivenGroup, type GroupMessage, type RaftGroup } from "./group.ts";
-import { RaftLoglet } from "./loglet.ts";
-import type { RaftEngineMutation } from "./mutation.ts";
+import { DrivenGroup, type GroupMessage, type ConsensusGroup } from "./group.ts";
+import { GroupLoglet } from "./loglet.ts";
+import type { GroupMutation } from "./mutation.ts";
 import { type Bootstrap, initialWrite, restoreGroup } from "./restore.ts";
-import { checkedSettings, type RaftEngineSettings } from "./settings.ts";
+import { checkedSettings, type GroupSettings } from "./settings.ts";
 import { startTicks } from "./ticks.ts";
 
 export interface RaftEngineOptions {
@@ -21,21 +21,21 @@ export interface RaftEngineOptions {
   readonly random: Random;
   /** For groups that this member does not have yet. */
   readonly bootstrap: Bootstrap;
-  readonly settings?: Partial<RaftEngineSettings>;
+  readonly settings?: Partial<GroupSettings>;
   /** Called when a group is broken, or the disk: production ends the process. */
   readonly onFatal: (error: unknown) => void;
   /** Tests only. */
-  readonly mutation?: RaftEngineMutation;
+  readonly mutation?: GroupMutation;
   readonly coreMutation?: RaftMutation;
   /** After every step of a core, before its effects are carried out: the simulator's invariants. */
-  readonly observe?: (group: number, group_: RaftGroup) => void;
+  readonly observe?: (group: number, group_: ConsensusGroup) => void;
   /** The configuration of a group as it is found on disk, and whenever its log has another, committed or not. */
   readonly onConfiguration?: (configuration: Configuration) => void;
 }
 
 export interface RaftEngine extends LogletEngine<Loglet> {
   /** Those that are open, ascending. */
-  groups(): readonly RaftGroup[];
+  groups(): readonly ConsensusGroup[];
   /** Groups whose logs keep old segments of the write-ahead log are written again: call it when a segment is begun. */
   rewritePinned(): void;
   /** Ticks that were left out, because the process did not run for a while. */
@@ -59,7 +59,7 @@ export function raftEngine(options: RaftEngineOptions): RaftEngine {
 
 class SharedRaftEngine implements RaftEngine {
   readonly #options: RaftEngineOptions;
-  readonly #settings: RaftEngineSettings;
+  readonly #settings: GroupSettings;
   readonly #groups: Map<number, DrivenGroup> = new Map();
   readonly #ticks: { readonly stop: () => void; readonly pauses: () => number };
   /** The highest number given out: its first write may not be durable yet. */
@@ -112,7 +112,7 @@ class SharedRaftEngine implements RaftEngine {
       onConfiguration,
     });
     this.#groups.set(group, driven);
-    return new RaftLoglet(driven);
+    return new GroupLoglet(driven);
   }
 
   async discard(parameters: string): Promise<void> {
@@ -123,7 +123,7 @@ class SharedRaftEngine implements RaftEngine {
     if (wal.hardState(group) !== undefined) await written((done) => wal.removeGroup(group, done));
   }
 
-  groups(): readonly RaftGroup[] {
+  groups(): readonly ConsensusGroup[] {
     return this.#open();
   }
 

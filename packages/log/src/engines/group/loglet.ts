@@ -5,7 +5,7 @@ import { decodeLogStart, encodeLogStart } from "@quipu/protocol";
 import type { Appended, LogDelivery, Loglet, LogReplication, Subscription, Tail } from "../../loglet.ts";
 import type { DrivenGroup } from "./group.ts";
 
-export class RaftLoglet implements Loglet {
+export class GroupLoglet implements Loglet {
   readonly engine = "raft";
   readonly replication: LogReplication;
   readonly #group: DrivenGroup;

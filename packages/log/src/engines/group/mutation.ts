@@ -1,8 +1,8 @@
 /**
- * Deliberate bugs of the raft engine behind a test-only switch: the simulator must catch every one of them
+ * Deliberate bugs of the consensus groups behind a test-only switch: the simulator must catch every one of them
  * (docs/testing.md). No configuration reaches this.
  */
-export type RaftEngineMutation =
+export type GroupMutation =
   /** What may leave only once its persist is durable leaves at once. */
   | "send-after-ignored"
   /** Term and vote stay what they were at the start. */

@@ -1,7 +1,7 @@
 /** What a peer sends is no reason to end: not even more than this node's write-ahead log takes at once. */
 import { type MemberId, type RaftMessage, term } from "@quipu/consensus";
 import { describe, expect, test } from "vitest";
-import { at, bytesOf, TestCell } from "./raft-harness.ts";
+import { at, bytesOf, TestCell } from "./group-harness.ts";
 
 const big = new Uint8Array(300 * 1024); // The test's write-ahead log takes frames of 192 KiB, its groups appends of 64 KiB.
 

@@ -1,6 +1,6 @@
 /** A process that is always late still has a time: elections, heartbeats and deadlines go on, slowly. */
 import { expect, test } from "vitest";
-import { startTicks } from "../src/engines/raft/ticks.ts";
+import { startTicks } from "../src/engines/group/ticks.ts";
 
 /** Every timer is `lateMs` too late. */
 function ticksWithin(totalMs: number, lateMs: (timer: number) => number): number {

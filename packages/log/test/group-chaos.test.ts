@@ -6,7 +6,7 @@ import type { MemberId } from "@quipu/consensus";
 import { type Lsn, lsn, QuipuError, SeededRandom } from "@quipu/core";
 import { expect, test } from "vitest";
 import type { Loglet, Subscription } from "../src/mod.ts";
-import { bytesOf, TestCell } from "./raft-harness.ts";
+import { bytesOf, TestCell } from "./group-harness.ts";
 
 /** What an append came to. */
 interface Ended {

@@ -1,9 +1,9 @@
-/** Limits and intervals of the raft engine, each with its reason. Time is in ticks but for the tick itself. */
+/** Limits and intervals of the consensus groups, each with its reason. Time is in ticks but for the tick itself. */
 import { defaultRaftSettings, type RaftSettings } from "@quipu/consensus";
 import { invariant } from "@quipu/core";
 import { groupStateBytesMax } from "@quipu/protocol";
 
-export interface RaftEngineSettings {
+export interface GroupSettings {
   /** The core's unit of time: its settings count elections and heartbeats in it. */
   readonly tickMs: number;
   /** A tick that comes later than this after the last one was no tick: the process did not run. */
@@ -69,7 +69,7 @@ export interface RaftEngineSettings {
 
 const mebibyte = 1024 * 1024;
 
-export const raftEngineSettings: RaftEngineSettings = {
+export const groupSettings: GroupSettings = {
   // With elections of ten ticks and more: 0.5 s and more, below which a collection of garbage looks like a death.
   tickMs: 50,
   // Ten ticks in vain are an election; half of that is no accident of the timer.
@@ -136,11 +136,8 @@ const writeOverheadBytes = groupStateBytesMax + 1024;
  * Settings that contradict each other, or the write-ahead log, are a bug of whoever made them. What a group takes, be it from
  * a caller or from a leader, it has to be able to write in one frame: else it would try for ever.
  */
-export function checkedSettings(
-  given: Partial<RaftEngineSettings> | undefined,
-  frameBytesMax: number,
-): RaftEngineSettings {
-  const settings = { ...raftEngineSettings, ...given };
+export function checkedSettings(given: Partial<GroupSettings> | undefined, frameBytesMax: number): GroupSettings {
+  const settings = { ...groupSettings, ...given };
   const { followerPinBytesMax, appendBytesMax, appendsBytesMax, persistBytesMax } = settings;
   const { retainedBytesMax, messageBytesMax } = { ...defaultRaftSettings, ...settings.core };
   invariant(followerPinBytesMax < retainedBytesMax, `followers pin ${followerPinBytesMax} of ${retainedBytesMax}`);

@@ -1,5 +1,5 @@
 /**
- * A cell of raft engines in one process: virtual time, a network that delays, loses, repeats and reorders, a simulated
+ * A cell of consensus groups in one process: virtual time, a network that delays, loses, repeats and reorders, a simulated
  * disk for each member. One seed, one course of events.
  */
 import { type LogIndex, type MemberId, memberOf, type RaftMutation, type RaftSettings } from "@quipu/consensus";
@@ -12,9 +12,9 @@ import {
   type PeerHub,
   raftEngine,
   type RaftEngine,
-  type RaftEngineMutation,
-  type RaftEngineSettings,
-  type RaftGroup,
+  type GroupMutation,
+  type GroupSettings,
+  type ConsensusGroup,
   WriteAheadLog,
 } from "../src/mod.ts";
 
@@ -26,9 +26,9 @@ export interface CellOptions {
   readonly delayMsMax?: number;
   /** Of 100 frames, those that arrive when nobody expects them any more: up to 4 s late. */
   readonly latePercent?: number;
-  readonly settings?: Partial<RaftEngineSettings>;
+  readonly settings?: Partial<GroupSettings>;
   readonly core?: Partial<RaftSettings>;
-  readonly mutation?: RaftEngineMutation;
+  readonly mutation?: GroupMutation;
   readonly coreMutation?: RaftMutation;
   /** Founders, by node number. */
   readonly founders?: readonly number[];
@@ -88,7 +88,7 @@ export class TestCell {
     return node;
   }
 
-  group(member: MemberId): RaftGroup {
+  group(member: MemberId): ConsensusGroup {
     const group = this.node(member).engine.groups()[0];
     invariant(group !== undefined, `member ${member} has no group`);
     return group;

@@ -2,7 +2,7 @@
 import { memberOf } from "@quipu/consensus";
 import { QuipuError } from "@quipu/core";
 import { expect, test } from "vitest";
-import { bytesOf, TestCell } from "./raft-harness.ts";
+import { bytesOf, TestCell } from "./group-harness.ts";
 
 test("a member that is alive is not replaced, whoever says that its disk was lost", async () => {
   const cell = await TestCell.open({ seed: 1 });

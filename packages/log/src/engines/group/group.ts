@@ -25,16 +25,16 @@ import { Changes } from "./changes.ts";
 import { CommitNotices } from "./commit-notices.ts";
 import { Delivery } from "./delivery.ts";
 import { ForwardReceiver } from "./forward-receiver.ts";
-import type { Answer, GroupHost, Leadership, PersistEffect, RaftEffect, RaftInput } from "./group-host.ts";
+import type { Answer, GroupHost, Leadership, PersistEffect, GroupEffect, GroupInput } from "./group-host.ts";
 import { MembershipKeeper } from "./keeper.ts";
 import { LogSizes } from "./log-sizes.ts";
-import type { RaftEngineMutation } from "./mutation.ts";
+import type { GroupMutation } from "./mutation.ts";
 import { type GroupWriter, Persister } from "./persister.ts";
-import type { RaftEngineSettings } from "./settings.ts";
+import type { GroupSettings } from "./settings.ts";
 import { Trimming } from "./trimming.ts";
 
 /** A group as status pages, membership policy and the simulator see it. */
-export interface RaftGroup {
+export interface ConsensusGroup {
   readonly group: number;
   inspect(): CoreView;
   entry(index: LogIndex): Entry | undefined;
@@ -55,23 +55,23 @@ export interface GroupOptions {
   readonly hub: PeerHub;
   readonly clock: Pick<Clock, "endOfTurn" | "setTimer">;
   readonly random: Random;
-  readonly settings: RaftEngineSettings;
+  readonly settings: GroupSettings;
   readonly onFatal: (error: unknown) => void;
-  readonly mutation: RaftEngineMutation | undefined;
-  readonly observe: ((group: number, group_: RaftGroup) => void) | undefined;
+  readonly mutation: GroupMutation | undefined;
+  readonly observe: ((group: number, group_: ConsensusGroup) => void) | undefined;
   readonly onConfiguration: ((configuration: Configuration) => void) | undefined;
 }
 
 /** What a message of the group is, of the types that groups have. */
 export type GroupMessage = Extract<PeerMessage, { readonly group: number }>;
 
-export class DrivenGroup implements GroupHost, RaftGroup {
+export class DrivenGroup implements GroupHost, ConsensusGroup {
   readonly group: number;
   readonly member: MemberId;
-  readonly settings: RaftEngineSettings;
+  readonly settings: GroupSettings;
   readonly hub: PeerHub;
   readonly random: Random;
-  readonly mutation: RaftEngineMutation | undefined;
+  readonly mutation: GroupMutation | undefined;
   readonly delivery: Delivery;
   readonly appends: Appends;
   readonly barriers: Barriers;
@@ -197,7 +197,7 @@ export class DrivenGroup implements GroupHost, RaftGroup {
     }
   }
 
-  step(input: RaftInput): void {
+  step(input: GroupInput): void {
     invariant(this.#isRunning && !this.#isStepping, `group ${this.group}: a step within a step`);
     const { leadership } = this;
     const { delivered, sealedAt } = this.delivery;
@@ -221,7 +221,7 @@ export class DrivenGroup implements GroupHost, RaftGroup {
     this.run(() => this.barriers.onLeadership());
   }
 
-  ask(makeInput: (request: RequestId) => RaftInput, onAnswer: (answer: Answer) => void): void {
+  ask(makeInput: (request: RequestId) => GroupInput, onAnswer: (answer: Answer) => void): void {
     const request = ++this.#requests;
     this.#answers.set(request, onAnswer);
     this.step(makeInput(request));
@@ -268,7 +268,7 @@ export class DrivenGroup implements GroupHost, RaftGroup {
   }
 
   /** Resolves when what the input puts on disk is durable. */
-  stepDurably(input: RaftInput): Promise<void> {
+  stepDurably(input: GroupInput): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#unfinished.add(reject);
       this.run(() => {
@@ -346,7 +346,7 @@ export class DrivenGroup implements GroupHost, RaftGroup {
     }
   }
 
-  #carryOut(effect: RaftEffect): void {
+  #carryOut(effect: GroupEffect): void {
     switch (effect.type) {
       case "persist":
         this.#persist(effect);

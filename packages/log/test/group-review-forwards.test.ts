@@ -3,7 +3,7 @@ import type { MemberId } from "@quipu/consensus";
 import { QuipuError } from "@quipu/core";
 import type { PeerMessage } from "@quipu/protocol";
 import { expect, test } from "vitest";
-import { bytesOf, Reading, TestCell } from "./raft-harness.ts";
+import { bytesOf, Reading, TestCell } from "./group-harness.ts";
 
 async function openCell(seed: number): Promise<{ cell: TestCell; leader: MemberId; follower: MemberId }> {
   const cell = await TestCell.open({ seed });

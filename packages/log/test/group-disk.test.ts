@@ -1,7 +1,7 @@
-/** The raft engine on a disk that is full, or broken, or whose oldest segment is kept by a group that writes little. */
+/** A consensus group on a disk that is full, or broken, or whose oldest segment is kept by a group that writes little. */
 import { lsn } from "@quipu/core";
 import { expect, test } from "vitest";
-import { bytesOf, Reading, TestCell } from "./raft-harness.ts";
+import { bytesOf, Reading, TestCell } from "./group-harness.ts";
 
 const large = (): Uint8Array => new Uint8Array(40_000);
 

@@ -1,4 +1,4 @@
-/** What the parts of a raft group have of it, and of each other. */
+/** What the parts of a group have of it, and of each other. */
 import type {
   Configuration,
   CoreView,
@@ -14,15 +14,15 @@ import type {
 import type { LogIndex } from "@quipu/consensus";
 import type { Random } from "@quipu/core";
 import type { PeerHub } from "../../peer/peer-hub.ts";
-import type { RaftEngineMutation } from "./mutation.ts";
-import type { RaftEngineSettings } from "./settings.ts";
+import type { GroupMutation } from "./mutation.ts";
+import type { GroupSettings } from "./settings.ts";
 
-export type RaftInput = Input<RaftMessage>;
-export type RaftEffect = Effect<RaftMessage>;
-export type PersistEffect = Extract<RaftEffect, { readonly type: "persist" }>;
+export type GroupInput = Input<RaftMessage>;
+export type GroupEffect = Effect<RaftMessage>;
+export type PersistEffect = Extract<GroupEffect, { readonly type: "persist" }>;
 
 /** What a core says to a request. */
-export type Answer = Extract<RaftEffect, { readonly type: "proposed" | "barrierReady" | "reply" }>;
+export type Answer = Extract<GroupEffect, { readonly type: "proposed" | "barrierReady" | "reply" }>;
 
 /** As the core said last. */
 export interface Leadership {
@@ -34,10 +34,10 @@ export interface Leadership {
 export interface GroupHost {
   readonly group: number;
   readonly member: MemberId;
-  readonly settings: RaftEngineSettings;
+  readonly settings: GroupSettings;
   readonly hub: PeerHub;
   readonly random: Random;
-  readonly mutation: RaftEngineMutation | undefined;
+  readonly mutation: GroupMutation | undefined;
   /** Ticks since the group was opened. */
   readonly nowTicks: number;
   readonly leadership: Leadership;
@@ -53,9 +53,9 @@ export interface GroupHost {
    */
   run(job: () => void): void;
   /** Gives the core an input and carries out the effects. Only inside of a job. */
-  step(input: RaftInput): void;
+  step(input: GroupInput): void;
   /** The same with a request, whose answer comes during the step or in a later one. */
-  ask(makeInput: (request: RequestId) => RaftInput, onAnswer: (answer: Answer) => void): void;
+  ask(makeInput: (request: RequestId) => GroupInput, onAnswer: (answer: Answer) => void): void;
   /** Another member waits for `index` to be committed, and is told as soon as it is. */
   awaits(member: MemberId, index: LogIndex): void;
 }

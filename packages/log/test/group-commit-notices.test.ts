@@ -1,7 +1,7 @@
 /** Words of a commit position that wait for the end of the turn's work: which leave, when, and which never need to. */
 import { type Entry, type Envelope, logIndex, memberOf, type RaftMessage, type Term } from "@quipu/consensus";
 import { beforeEach, describe, expect, test } from "vitest";
-import { CommitNotices } from "../src/engines/raft/commit-notices.ts";
+import { CommitNotices } from "../src/engines/group/commit-notices.ts";
 
 const two = memberOf(2, 0);
 const three = memberOf(3, 0);

@@ -1,12 +1,12 @@
-/** Each deliberate bug of the raft engine shows in the smallest scenario that it breaks: none is without effect. */
+/** Each deliberate bug of the consensus groups shows in the smallest scenario that it breaks: none is without effect. */
 import { lsn } from "@quipu/core";
 import { expect, test } from "vitest";
-import type { RaftEngineMutation } from "../src/mod.ts";
-import { bytesOf, type CellOptions, Reading, TestCell } from "./raft-harness.ts";
+import type { GroupMutation } from "../src/mod.ts";
+import { bytesOf, type CellOptions, Reading, TestCell } from "./group-harness.ts";
 
 /** What the scenario shows, without and with the bug. */
 async function both<Shown>(
-  mutation: RaftEngineMutation,
+  mutation: GroupMutation,
   scenario: (cell: TestCell) => Promise<Shown>,
   options: CellOptions = {},
 ): Promise<readonly [Shown, Shown]> {

@@ -12,12 +12,12 @@ import { invariant, QuipuError } from "@quipu/core";
 import { decodeEntry, decodeGroupState, encodeGroupState } from "@quipu/protocol";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { GroupHost, PersistEffect } from "../src/engines/raft/group-host.ts";
-import { Persister } from "../src/engines/raft/persister.ts";
-import { raftEngineSettings } from "../src/engines/raft/settings.ts";
+import type { GroupHost, PersistEffect } from "../src/engines/group/group-host.ts";
+import { Persister } from "../src/engines/group/persister.ts";
+import { groupSettings } from "../src/engines/group/settings.ts";
 import type { GroupWrite } from "../src/write-ahead-log/group-write.ts";
 import type { Completion } from "../src/write-ahead-log/write-ahead-log.ts";
-import { at } from "./raft-harness.ts";
+import { at } from "./group-harness.ts";
 
 const nobody: Configuration = { voters: [memberId(1)], outgoing: [], learners: [], learnersNext: [] };
 const startAt = (index: number): LogStart => ({
@@ -226,7 +226,7 @@ class Source {
 const ignore = { durable: (): void => undefined, failed: (): void => undefined };
 
 function hostOf(): GroupHost {
-  const host = { group: 1, settings: { ...raftEngineSettings, persistRetryTicks: 1 }, mutation: undefined };
+  const host = { group: 1, settings: { ...groupSettings, persistRetryTicks: 1 }, mutation: undefined };
   return { ...host, run: (job: () => void) => job() } as unknown as GroupHost;
 }
 
