@@ -1,5 +1,5 @@
 /**
- * The loglet contract: what every engine (memory, local, raft, ...) promises to whoever stands above it.
+ * The loglet contract: what every engine (memory, local, raft, multi-paxos, ...) promises to whoever stands above it.
  * The comments are the specification; `logletConformance` in @quipu/log/testing checks them.
  *
  * The shape is that of Delos (Balakrishnan et al., OSDI 2020): append, check tail, read, trim, seal.
@@ -56,7 +56,7 @@ export interface Subscription {
  *   acknowledged or delivered.
  */
 export interface Loglet {
-  /** Name of the engine, for people and metrics: "local", "memory", "raft". */
+  /** Name of the engine, for people and metrics: "local", "memory", "raft", "multi-paxos". */
   readonly engine: string;
 
   /**
@@ -112,6 +112,11 @@ export interface LogReplication {
   installed(start: Uint8Array): Promise<void>;
   /** Who decides on this log at present, as far as this node has heard. */
   configuration(): Configuration;
+  /**
+   * Up to which position the synced snapshots of a majority reach, and of everybody who is alive: whoever needs this log
+   * no further than that needs nothing of it. Of a sealed log that is true of all of it once its last record is reached.
+   */
+  agreedUpTo(): Lsn;
   /** `handler` hears, again and again, that this node needs a snapshot of `atLeast` or later, first to be asked of `source`. */
   onSnapshotNeeded(handler: (source: number, atLeast: Lsn) => void): void;
 }
@@ -164,10 +169,15 @@ export interface LogletEngine {
    * the gap is short; a prepared loglet that lost the race is given back through `discard`.
    */
   prepare(): Promise<string>;
-  /** Opens the loglet with these parameters, again after a restart. */
-  open(parameters: string): Promise<Loglet>;
+  /** Opens the loglet with these parameters, again after a restart. Undefined: this node keeps no part of it. */
+  open(parameters: string): Promise<Loglet | undefined>;
   /** The loglet is in no chain, or all of it is trimmed: its storage may go. */
   discard(parameters: string): Promise<void>;
+}
+
+/** An engine that keeps all of its loglets on this node. */
+export interface SingleNodeEngine extends LogletEngine {
+  open(parameters: string): Promise<Loglet>;
 }
 
 /** Versioned registers with compare-and-set: where chains (later the shard map) live. Never on a virtual log. */

@@ -171,7 +171,7 @@ describe("a sealer that dies", () => {
 
 test("appends that a sealed engine refuses late are not overtaken by later ones", async () => {
   const setup = memorySetup();
-  const inner = setup.engines["memory"] ?? memoryEngine();
+  const inner = memoryEngine();
   let refusals = 0;
   setup.engines["memory"] = {
     ...inner,
@@ -310,6 +310,7 @@ describe("replication", () => {
     const replication: LogReplication = {
       startAt: (position) => Uint8Array.of(position),
       installed: async (start) => void asked.push(`installed ${start.join()}`),
+      agreedUpTo: () => lsn(2),
       configuration: () => foundingConfiguration([memberId(1)]),
       onSnapshotNeeded: (handler) => void handlers.push(handler),
     };
@@ -335,6 +336,7 @@ describe("replication", () => {
     expect(log.replication?.()?.startAt(lsn(5))).toEqual(Uint8Array.of(2));
     expect(log.replication?.()?.startAt(lsn(3))).toEqual(Uint8Array.of(0));
     expect(log.replication?.()?.startAt(lsn(2))).toBeUndefined();
+    expect(log.replication?.()?.agreedUpTo()).toBe(5);
     await log.replication?.()?.installed(Uint8Array.of(7));
     expect(replicated.asked).toEqual(["installed 7"]);
     // Both of its loglets say it: that of the first segment does not count any more.

@@ -1,6 +1,6 @@
 /** The engine of a single process: one group of the node's write-ahead log. Acknowledged = synced here. */
 import { invariant, lsn, type Lsn, QuipuError } from "@quipu/core";
-import type { Appended, LogDelivery, Loglet, LogletEngine, Subscription, Tail } from "../loglet.ts";
+import type { Appended, LogDelivery, Loglet, SingleNodeEngine, Subscription, Tail } from "../loglet.ts";
 import { RecordWindow } from "../record-window.ts";
 import type { WriteAheadLog } from "../write-ahead-log/write-ahead-log.ts";
 import { Readers, type ReaderSource } from "./reader.ts";
@@ -115,7 +115,7 @@ function durably(start: (done: (error: QuipuError | undefined) => void) => void)
 }
 
 /** Loglets on one write-ahead log; their parameters are group numbers. The log's owner closes it. */
-export function localEngine(wal: WriteAheadLog): LogletEngine {
+export function localEngine(wal: WriteAheadLog): SingleNodeEngine {
   // Numbers being given out whose first entry is not yet durable.
   let last = 0;
   return {

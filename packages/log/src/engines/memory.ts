@@ -1,6 +1,6 @@
 /** The reference engine: the contract in as little code as it takes. Nothing survives the process. */
 import { invariant, lsn, type Lsn, QuipuError } from "@quipu/core";
-import type { Appended, LogDelivery, Loglet, LogletEngine, Subscription, Tail } from "../loglet.ts";
+import type { Appended, LogDelivery, Loglet, SingleNodeEngine, Subscription, Tail } from "../loglet.ts";
 import { Readers, type ReaderSource } from "./reader.ts";
 
 /** Runs an action later: when the simulated I/O completes. In order. */
@@ -104,7 +104,7 @@ class MemoryLoglet implements Loglet {
 }
 
 /** `complete` decides when operations take effect; they do so in order. Default: the next microtask. */
-export function memoryEngine(complete: Complete = inMicrotask): LogletEngine {
+export function memoryEngine(complete: Complete = inMicrotask): SingleNodeEngine {
   const logs = new Map<string, MemoryLog>();
   let prepared = 0;
   return {

@@ -73,6 +73,7 @@ export class OpenSegment {
       // Below the base stands the end of the segment before; a state from there says nothing of this one's beginning.
       startAt: (position) => (position < this.base - 1 ? undefined : inner.startAt(lsn(position - this.#offset))),
       installed: (start) => inner.installed(start),
+      agreedUpTo: () => this.#toLog(inner.agreedUpTo()),
       configuration: () => inner.configuration(),
       onSnapshotNeeded: (handler) => inner.onSnapshotNeeded((source, atLeast) => handler(source, this.#toLog(atLeast))),
     };

@@ -125,6 +125,7 @@ class ChainedLog implements VirtualLog {
     return {
       startAt: (position) => this.#last().replication()?.startAt(position),
       installed: async (start) => this.#last().replication()?.installed(start),
+      agreedUpTo: () => this.#last().replication()?.agreedUpTo() ?? lsn(0),
       configuration: () => this.#last().replication()?.configuration() ?? emptyConfiguration,
       onSnapshotNeeded: (handler) => void this.#onSnapshotNeeded.push(handler),
     };
@@ -280,7 +281,9 @@ class ChainedLog implements VirtualLog {
   }
 
   async #open(segment: ChainSegment): Promise<OpenSegment> {
-    const open = new OpenSegment(segment, await this.#engine(segment.engine).open(segment.parameters));
+    const loglet = await this.#engine(segment.engine).open(segment.parameters);
+    invariant(loglet !== undefined, `this node keeps no part of the segment at ${segment.base}`);
+    const open = new OpenSegment(segment, loglet);
     open.replication()?.onSnapshotNeeded((source, atLeast) => {
       // What an older segment lacks is in the state that the last one needs anyway.
       if (open === this.#last()) for (const handler of this.#onSnapshotNeeded) handler(source, atLeast);

@@ -56,10 +56,26 @@ export class Trimming {
     this.#trim();
   }
 
+  /**
+   * Up to here a majority could go on without the log, and so could everybody who is alive, with what stands in their
+   * snapshots. Of a log that is sealed, too: then there is nothing to come that would be trimmed with it.
+   */
+  agreedUpTo(): number {
+    let agreed = this.#agreed();
+    if (this.#sizes.bytes > this.#host.settings.followerPinBytesMax) return agreed;
+    for (const member of membersOf(this.#host.configuration)) {
+      if (member !== this.#host.member && this.#isAlive(member)) {
+        agreed = Math.min(agreed, this.#others.get(member) ?? 0);
+      }
+    }
+    return agreed;
+  }
+
   /** Repeats what was said, to whoever was not there, and trims what followers needed until now. */
   tick(): void {
     if (this.#host.nowTicks - this.#saidTicks < this.#host.settings.checkpointRepeatTicks) return;
-    if (this.#own > 0) this.#say();
+    // Also that it has none: the others wait for whoever is alive.
+    this.#say();
     this.#trim();
   }
 
@@ -96,15 +112,19 @@ export class Trimming {
 
   /** Up to here every member has the log that is alive, and so near that it need not have a snapshot instead. */
   #neededByFollowers(): number {
-    const { aliveTicks, followerPinBytesMax } = this.#host.settings;
+    const { followerPinBytesMax } = this.#host.settings;
     let needed = Number.POSITIVE_INFINITY;
     if (this.#sizes.bytes > followerPinBytesMax) return needed;
     for (const { member, match, state } of this.#host.inspect().progress) {
-      const isAlive = this.#host.nowTicks - (this.#heardTicks.get(member) ?? Number.NEGATIVE_INFINITY) <= aliveTicks;
       // One that fetches a snapshot goes on above it: were more trimmed meanwhile, it would never be done.
-      if (isAlive) needed = Math.min(needed, state === "snapshot" ? this.#trimmed : match);
+      if (this.#isAlive(member)) needed = Math.min(needed, state === "snapshot" ? this.#trimmed : match);
     }
     return needed;
+  }
+
+  #isAlive(member: MemberId): boolean {
+    // At first everybody may be.
+    return this.#host.nowTicks - (this.#heardTicks.get(member) ?? 0) <= this.#host.settings.aliveTicks;
   }
 
   #forgetOutsiders(): void {
