@@ -155,7 +155,7 @@ describe("group states", () => {
       "010000000000000000000000",
     );
     expect(hex(encodeGroupState({ engine: "multi-paxos", hardState: nothing, start: empty }))).toBe(
-      "02000000000000000000",
+      "020000000000000000",
     );
     const paxos = { engine: "multi-paxos", hardState: acceptedBy(300, 6, 301), start: small } as const;
     expect(hex(encodeGroupState(paxos))).toBe(`02ac0206ad02ac0205${configuration}`);
