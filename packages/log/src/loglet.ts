@@ -1,5 +1,5 @@
 /**
- * The loglet contract: what every engine (memory, local, raft, ...) promises to whoever stands above it.
+ * The loglet contract: what every engine (memory, local, raft, multi-paxos, ...) promises to whoever stands above it.
  * The comments are the specification; `logletConformance` in @quipu/log/testing checks them.
  *
  * The shape is that of Delos (Balakrishnan et al., OSDI 2020): append, check tail, read, trim, seal.
@@ -56,7 +56,7 @@ export interface Subscription {
  *   acknowledged or delivered.
  */
 export interface Loglet {
-  /** Name of the engine, for people and metrics: "local", "memory", "raft". */
+  /** Name of the engine, for people and metrics: "local", "memory", "raft", "multi-paxos". */
   readonly engine: string;
 
   /**

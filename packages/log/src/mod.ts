@@ -36,10 +36,11 @@ export {
   type PeerHubStatistics,
   type PeerMessageType,
 } from "./peer/peer-hub.ts";
-export { raftEngine, type RaftEngine, type RaftEngineOptions } from "./engines/group/engine.ts";
+export { groupEngines, type GroupEngines, type GroupEnginesOptions, type NewGroup } from "./engines/group/engine.ts";
 export type { ConsensusGroup } from "./engines/group/group.ts";
 export type { GroupMutation } from "./engines/group/mutation.ts";
-export { type Bootstrap, foundingStart, restoreGroup } from "./engines/group/restore.ts";
+export { decodeGroupParameters, encodeGroupParameters, type GroupParameters } from "./engines/group/parameters.ts";
+export { foundingStart, restoreGroup, type RestoredGroup } from "./engines/group/restore.ts";
 export { groupSettings, type GroupSettings } from "./engines/group/settings.ts";
 export { startTicks, type TickSettings } from "./engines/group/ticks.ts";
 export type { BlobStore, ExternalLog, ExternalService, LogHead } from "./engines/external/service.ts";

@@ -1,66 +1,116 @@
-/** The engine of consensus groups as a whole: groups that come and go, its clock, what it makes of a damaged disk and a broken reader. */
-import { type Entry, type LogIndex, term } from "@quipu/consensus";
+/** The engines of a node as a whole: groups that come and go, their clock, a damaged disk, a reader that is broken. */
+import { type Entry, foundingConfiguration, type LogIndex, type MemberId, term } from "@quipu/consensus";
 import { lsn } from "@quipu/core";
+import { encodeGroupState } from "@quipu/protocol";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { LogSizes } from "../src/engines/group/log-sizes.ts";
 import { startTicks } from "../src/engines/group/ticks.ts";
+import { decodeGroupParameters, encodeGroupParameters, type GroupWrite, type Loglet } from "../src/mod.ts";
 import { bytesOf, Reading, TestCell } from "./group-harness.ts";
+
+const first = (cell: TestCell): string => encodeGroupParameters({ group: 1, members: cell.founders });
 
 describe("groups", () => {
   test("several on one write-ahead log and one hub go on beside each other, and come back after a restart", async () => {
     const cell = await TestCell.open({ seed: 1 });
     await cell.untilLeader();
-    const second = new Map();
-    for (const { member, engine } of cell.nodes.values()) {
-      const parameters = await cell.until(engine.prepare());
-      expect(parameters).toBe("2");
-      second.set(member, await cell.until(engine.open(parameters)));
-    }
+    const parameters = encodeGroupParameters({ group: 2, members: cell.founders });
+    const second = new Map<MemberId, Loglet>();
+    for (const member of cell.founders) second.set(member, await cell.openGroup(member, "raft", parameters));
     const member = cell.follower();
     for (let i = 0; i < 5; i++) {
       await cell.until(cell.node(member).log.append([bytesOf(`first ${i}`)]));
-      await cell.until(second.get(member).append([bytesOf(`second ${i}`)]));
+      await cell.until((second.get(member) as Loglet).append([bytesOf(`second ${i}`)]));
     }
     expect(
       cell
         .node(member)
-        .engine.groups()
+        .engines.groups()
         .map(({ group }) => group),
     ).toEqual([1, 2]);
-    const { engine } = await cell.restart(member);
-    const again = await cell.until(engine.open("2"));
+    const { engines } = await cell.restart(member);
+    expect(engines.made()).toEqual([1, 2]);
+    const again = await cell.openGroup(member, "raft", parameters);
     const readings = [new Reading(cell.node(member).log), new Reading(again)];
     await cell.until(() => readings.every(({ all }) => all.length === 5));
     expect(readings.map(({ all }) => all.at(-1))).toEqual(["first 4", "second 4"]);
   });
 
-  test("a group that is given back is gone; its number is not opened twice", async () => {
+  test("opened twice it is one loglet; closed and opened again it has what was there", async () => {
     const cell = await TestCell.open({ seed: 2 });
-    const { engine, wal } = cell.node(await cell.untilLeader());
-    await expect(engine.open("1")).rejects.toThrow("open already");
-    const parameters = await cell.until(engine.prepare());
-    await cell.until(engine.open(parameters));
-    await cell.until(engine.discard(parameters));
-    await cell.until(engine.discard(parameters));
-    expect(wal.groups()).toEqual([1]);
-    await expect(engine.open(parameters)).rejects.toThrow("no group 2");
+    const member = await cell.untilLeader();
+    const { log } = cell.node(member);
+    expect(await cell.openGroup(member, "raft", first(cell))).toBe(log);
+    await cell.until(log.append([bytesOf("a")]));
+    const underWay = log.append([bytesOf("b")]).catch(() => undefined);
+    await log.close();
+    await underWay;
+    const again = await cell.openGroup(member, "raft", first(cell));
+    expect(again).not.toBe(log);
+    const reading = new Reading(again);
+    await cell.until(() => reading.all.includes("a"));
+  });
+
+  test("a group that is given back is gone; its number is not opened again", async () => {
+    const cell = await TestCell.open({ seed: 2 });
+    const member = await cell.untilLeader();
+    const { engines } = cell.node(member);
+    const parameters = encodeGroupParameters({ group: 2, members: cell.founders });
+    await cell.openGroup(member, "raft", parameters);
+    expect(engines.made()).toEqual([1, 2]);
+    await cell.until(engines.raft.discard(parameters));
+    await cell.until(engines.raft.discard(parameters));
+    await cell.until(engines.discardGroup(2));
+    expect(engines.made()).toEqual([1]);
+    await expect(engines.raft.open(parameters)).rejects.toThrow("was given back");
+  });
+
+  test("parameters that do not decode are refused with LOG_CORRUPT", async () => {
+    const cell = await TestCell.open({ seed: 2 });
+    const { engines } = cell.node(cell.follower());
+    const texts = [
+      "",
+      "7",
+      "null",
+      "{}",
+      '{"group":0,"members":[1]}',
+      '{"group":1.5,"members":[1]}',
+      '{"group":4294967296,"members":[1]}',
+      '{"group":7}',
+      '{"group":7,"members":{}}',
+      '{"group":7,"members":[0]}',
+      '{"group":7,"members":["1"]}',
+      '{"group":7,"members":[2,1]}',
+      '{"group":7,"members":[1,1]}',
+      '{"group":7,"members":[1],"after":-1}',
+      JSON.stringify({ group: 7, members: Array.from({ length: 33 }, (_, i) => i + 1) }),
+    ];
+    for (const text of texts) {
+      expect(() => decodeGroupParameters(text), text).toThrow(
+        expect.objectContaining({ code: "LOG_CORRUPT" }) as Error,
+      );
+      await expect(engines.raft.open(text)).rejects.toMatchObject({ code: "LOG_CORRUPT" });
+    }
+    const full = { group: 7, members: cell.founders, after: 9 as LogIndex };
+    expect(decodeGroupParameters(encodeGroupParameters(full))).toEqual(full);
+    expect(encodeGroupParameters({ group: 7, members: cell.founders })).toBe('{"group":7,"members":[1,2,3]}');
   });
 
   test("closed: nothing is taken any more, what was under way ends, a start later finds everything", async () => {
     const cell = await TestCell.open({ seed: 3 });
-    const { member, engine, log } = cell.node(cell.follower());
+    const { member, engines, log } = cell.node(cell.follower());
     await cell.until(log.append([bytesOf("a")]));
     const reading = new Reading(log);
     const underWay = log.append([bytesOf("b")]).catch((error: unknown) => error);
-    await engine.close();
+    await engines.close();
     expect(await underWay).toMatchObject({ code: "SHUTTING_DOWN" });
     for (const refused of [log.append([bytesOf("c")]), log.tail(), log.seal()]) {
       await expect(refused).rejects.toMatchObject({ code: "SHUTTING_DOWN", outcome: "definite" });
     }
     await cell.forMs(500);
     expect(reading.all).toEqual([]);
-    expect(engine.groups()).toEqual([]);
+    expect(engines.groups()).toEqual([]);
     await cell.restart(member);
     const again = new Reading(cell.node(member).log);
     await cell.until(() => again.all.includes("a"));
@@ -83,16 +133,22 @@ describe("groups", () => {
 test("bytes that are not of this engine are refused with LOG_CORRUPT", async () => {
   const corrupt = { code: "LOG_CORRUPT" };
   const cell = await TestCell.open({ seed: 5 });
-  const { engine, wal } = cell.node(cell.follower());
-  const written = (state: Uint8Array, records: readonly Uint8Array[], group: number): Promise<void> =>
-    cell.until(new Promise((resolve) => wal.write(group, { hardState: state, records }, () => resolve())));
-  const good = wal.hardState(Number(await cell.until(engine.prepare()))) as Uint8Array;
-  await written(Uint8Array.of(9, 9, 9), [], 3);
-  await expect(cell.until(engine.open("3"))).rejects.toMatchObject(corrupt);
-  await written(good, [Uint8Array.of(77)], 4);
-  await expect(cell.until(engine.open("4"))).rejects.toMatchObject(corrupt);
-  await cell.until(new Promise<void>((resolve) => wal.write(5, { hardState: good, restartAt: 8 }, () => resolve())));
-  await expect(cell.until(engine.open("5"))).rejects.toMatchObject(corrupt);
+  const { engines, wal } = cell.node(cell.follower());
+  const written = (group: number, write: GroupWrite): Promise<void> =>
+    cell.until(new Promise((resolve) => wal.write(group, write, () => resolve())));
+  const opened = (group: number): Promise<unknown> =>
+    cell.until(engines.raft.open(encodeGroupParameters({ group, members: cell.founders })));
+  const good = wal.hardState(1) as Uint8Array;
+  await written(3, { hardState: Uint8Array.of(9, 9, 9) });
+  await expect(opened(3)).rejects.toMatchObject(corrupt);
+  await written(4, { hardState: good, records: [Uint8Array.of(77)] });
+  await expect(opened(4)).rejects.toMatchObject(corrupt);
+  await written(5, { hardState: good, restartAt: 8 });
+  await expect(opened(5)).rejects.toMatchObject(corrupt);
+  const start = { index: 0 as LogIndex, term: term(0), configuration: foundingConfiguration(cell.founders) };
+  const others = encodeGroupState({ engine: "multi-paxos", hardState: { term: term(0), vote: undefined }, start });
+  await written(6, { hardState: others });
+  await expect(opened(6)).rejects.toMatchObject(corrupt);
 });
 
 describe("ticks", () => {

@@ -4,14 +4,17 @@
  */
 import { type LogIndex, type MemberId, memberOf, type RaftMutation, type RaftSettings } from "@quipu/consensus";
 import { type Clock, invariant, lsn, type Network, SeededRandom } from "@quipu/core";
+import type { GroupEngine } from "@quipu/protocol";
 import { SimulatedDisk } from "@quipu/simulator";
 import {
   type LogDelivery,
   type Loglet,
+  type LogletEngine,
+  encodeGroupParameters,
+  groupEngines,
+  type GroupEngines,
   openPeerHub,
   type PeerHub,
-  raftEngine,
-  type RaftEngine,
   type GroupMutation,
   type GroupSettings,
   type ConsensusGroup,
@@ -46,10 +49,14 @@ export interface CellNode {
   readonly life: { alive: boolean };
   readonly hub: PeerHub;
   readonly wal: WriteAheadLog;
-  readonly engine: RaftEngine;
+  readonly engines: GroupEngines;
   readonly log: Loglet;
   readonly fatal: unknown[];
   disk: SimulatedDisk;
+}
+
+export function engineOf(engines: GroupEngines, engine: GroupEngine): LogletEngine {
+  return engine === "raft" ? engines.raft : engines.multiPaxos;
 }
 
 const limits = { segmentBytes: 512 * 1024, frameBytesMax: 192 * 1024, hardStateBytesMax: 1024, groupsMax: 16 };
@@ -66,6 +73,12 @@ export class TestCell {
   #events: Event[] = [];
   #orders = 0;
   nowMs = 0;
+  /** Numbers of groups that were given out. */
+  planned = 1;
+  /** Founding voters of the groups that are prepared; those of the first, if absent. */
+  plannedMembers: readonly MemberId[] | undefined;
+  /** Numbers that the owner of the engines has seen pass. */
+  readonly passed: Set<number> = new Set();
   lossPercent: number;
   #isPumping = false;
 
@@ -89,7 +102,7 @@ export class TestCell {
   }
 
   group(member: MemberId): ConsensusGroup {
-    const group = this.node(member).engine.groups()[0];
+    const group = this.node(member).engines.groups()[0];
     invariant(group !== undefined, `member ${member} has no group`);
     return group;
   }
@@ -106,7 +119,7 @@ export class TestCell {
     this.#disks.set(member, disk);
     const fatal: unknown[] = [];
     const clock = this.#clock(life);
-    const started: { engine?: RaftEngine } = {};
+    const started: { engines?: GroupEngines } = {};
     const opening = WriteAheadLog.open({
       disk,
       directory: "wal",
@@ -114,17 +127,18 @@ export class TestCell {
       random: new SeededRandom(this.random.uint32()),
       limits,
       onFatal: (error) => fatal.push(error),
-      onSegmentBegun: () => started.engine?.rewritePinned(),
+      onSegmentBegun: () => started.engines?.rewritePinned(),
     });
     const wal = await this.until(opening);
     const hub = openPeerHub({ network: this.#network(life), cell: 7, member });
     const { settings, core, mutation, coreMutation } = this.#options;
-    const engine = raftEngine({
+    const engines = groupEngines({
       wal,
       hub,
       clock,
       random: new SeededRandom(this.random.uint32()),
-      bootstrap: bootstrap === "found" ? { type: "found", founders: this.founders } : { type: "join" },
+      plan: () => Promise.resolve({ group: ++this.planned, members: this.plannedMembers ?? this.founders }),
+      mayMake: (group) => !this.passed.has(group),
       settings: {
         persistBytesMax: 64 * 1024,
         appendBytesMax: 64 * 1024,
@@ -136,12 +150,20 @@ export class TestCell {
       ...(mutation !== undefined && { mutation }),
       ...(coreMutation !== undefined && { coreMutation }),
     });
-    started.engine = engine;
-    const parameters = wal.groups().length > 0 ? "1" : await this.until(engine.prepare());
-    const log = await this.until(engine.open(parameters));
-    const node: CellNode = { member, life, hub, wal, engine, log, fatal, disk };
+    started.engines = engines;
+    const parameters = encodeGroupParameters({ group: 1, members: bootstrap === "found" ? this.founders : [] });
+    const log = await this.until(engines.raft.open(parameters));
+    invariant(log !== undefined, `member ${member} keeps no part of the log`);
+    const node: CellNode = { member, life, hub, wal, engines, log, fatal, disk };
     this.nodes.set(member, node);
     return node;
+  }
+
+  /** Opens, on a member that runs, a group that it keeps a part of. */
+  async openGroup(member: MemberId, engine: GroupEngine, parameters: string): Promise<Loglet> {
+    const loglet = await this.until(engineOf(this.node(member).engines, engine).open(parameters));
+    invariant(loglet !== undefined, `member ${member} keeps no part of ${parameters}`);
+    return loglet;
   }
 
   /** Power off: what was not synced may be lost. */
@@ -174,7 +196,12 @@ export class TestCell {
 
   /** The member that leads in the highest term, once a majority follows it. */
   leader(): MemberId | undefined {
-    const views = [...this.nodes.values()].flatMap(({ engine }) => engine.groups().map((group) => group.inspect()));
+    const views = [...this.nodes.values()].flatMap(({ engines }) =>
+      engines
+        .groups()
+        .slice(0, 1)
+        .map((group) => group.inspect()),
+    );
     const highest = Math.max(0, ...views.map(({ term }) => term));
     const leading = views.find(({ role, term }) => role === "leader" && term === highest);
     if (leading === undefined) return undefined;

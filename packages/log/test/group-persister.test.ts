@@ -44,7 +44,11 @@ function expectPicture({ term: itsTerm, start, terms }: Picture, expected: Pictu
 
 /** A group on disk, by the words of GroupWrite. */
 class Model {
-  hardState: Uint8Array = encodeGroupState({ hardState: { term: term(0), vote: undefined }, start: startAt(0) });
+  hardState: Uint8Array = encodeGroupState({
+    engine: "raft",
+    hardState: { term: term(0), vote: undefined },
+    start: startAt(0),
+  });
   first = 1;
   records: Uint8Array[] = [];
 
@@ -226,7 +230,7 @@ class Source {
 const ignore = { durable: (): void => undefined, failed: (): void => undefined };
 
 function hostOf(): GroupHost {
-  const host = { group: 1, settings: { ...groupSettings, persistRetryTicks: 1 }, mutation: undefined };
+  const host = { group: 1, engine: "raft", settings: { ...groupSettings, persistRetryTicks: 1 }, mutation: undefined };
   return { ...host, run: (job: () => void) => job() } as unknown as GroupHost;
 }
 

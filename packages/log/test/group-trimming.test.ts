@@ -63,6 +63,36 @@ test("a leader keeps the log for one that is behind but alive, up to a limit", a
   }
 });
 
+test("agreed is what a majority has in snapshots and everybody who is alive; of a sealed log all of it", async () => {
+  const cell = await cellWith(12, { seed: 8, settings: { aliveTicks: 20 } });
+  const [a, b, c] = [...cell.nodes.keys()] as [MemberId, MemberId, MemberId];
+  const agreed = (): readonly unknown[] =>
+    [a, b, c].map((member) => cell.nodes.get(member)?.log.replication?.agreedUpTo());
+  await cell.until(cell.node(a).log.seal());
+  const { tail } = await cell.until(cell.node(b).log.tail());
+  const last = lsn(tail - 1);
+  for (const member of [a, b]) await cell.until(cell.node(member).log.trim(last));
+  await cell.forMs(2000);
+  expect(agreed()).toEqual([0, 0, 0]);
+  await cell.until(cell.node(c).log.trim(lsn(last - 1)));
+  await cell.forMs(2000);
+  expect(agreed()).toEqual([last - 1, last - 1, last - 1]);
+  cell.crash(c);
+  await cell.forMs(2000);
+  expect(agreed()).toEqual([last, last, undefined]);
+  await cell.restart(b);
+  await cell.forMs(2000);
+  expect(agreed()).toEqual([last, 0, undefined]);
+});
+
+test("agreed does not wait for one that is alive where the log grows too large for that", async () => {
+  const cell = await cellWith(12, { seed: 9, settings: { followerPinBytesMax: 100 } });
+  const [a, b] = [...cell.nodes.keys()] as [MemberId, MemberId];
+  for (const member of [a, b]) await cell.until(cell.node(member).log.trim(lsn(2)));
+  await cell.forMs(2000);
+  expect(cell.node(a).log.replication?.agreedUpTo()).toBe(2);
+});
+
 test("a member behind the trim point is told what it needs; a snapshot's start lets it go on", async () => {
   const cell = await cellWith(5, { seed: 4 });
   const leader = await cell.untilLeader();
@@ -141,7 +171,7 @@ test("restarts between appends, of every member in turn and of all at once, lose
 test("an installation that the disk has not confirmed ends when the log is closed", async () => {
   const cell = await cellWith(3, { seed: 6 });
   const leader = await cell.untilLeader();
-  const { log, wal, engine } = cell.node(cell.follower());
+  const { log, wal, engines } = cell.node(cell.follower());
   const { last } = await cell.until(cell.node(leader).log.append([bytesOf("x")]));
   await cell.forMs(500);
   const start = cell.node(leader).log.replication?.startAt(last) as Uint8Array;
@@ -154,6 +184,6 @@ test("an installation that the disk has not confirmed ends when the log is close
     () => "durable",
     (error: { readonly code: string }) => error.code,
   );
-  await engine.close();
+  await engines.close();
   expect(await cell.until(end)).toBe("SHUTTING_DOWN");
 });

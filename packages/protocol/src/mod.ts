@@ -21,6 +21,8 @@ export {
   decodeLogStart,
   encodeGroupState,
   encodeLogStart,
+  type GroupEngine,
+  groupEngines,
   type GroupState,
 } from "./peer/group-state.ts";
 export {

@@ -47,10 +47,26 @@ export const logStarts: fc.Arbitrary<LogStart> = fc
   .tuple(index, positive as fc.Arbitrary<Term>, configurations)
   .map(([at, itsTerm, configuration]) => ({ index: at, term: at === 0 ? (0 as Term) : itsTerm, configuration }));
 
-export const groupStates: fc.Arbitrary<GroupState> = fc.record({
-  hardState: fc.record({ term, vote: maybeMember }),
-  start: logStarts,
-});
+const acceptedHardStates = fc
+  .tuple(positive, positive, positive as fc.Arbitrary<LogIndex>)
+  .map(([one, other, freeFrom]) => ({
+    term: Math.max(one, other) as Term,
+    vote: undefined,
+    accepted: { ballot: Math.min(one, other) as Term, freeFrom },
+  }));
+
+export const groupStates: fc.Arbitrary<GroupState> = fc.oneof(
+  fc.record({
+    engine: fc.constant("raft" as const),
+    hardState: fc.record({ term, vote: maybeMember }),
+    start: logStarts,
+  }),
+  fc.record({
+    engine: fc.constant("multi-paxos" as const),
+    hardState: fc.oneof(fc.record({ term, vote: fc.constant(undefined) }), acceptedHardStates),
+    start: logStarts,
+  }),
+);
 
 type Unplaced = Entry extends infer Each ? (Each extends Entry ? Omit<Each, "index"> : never) : never;
 
@@ -177,6 +193,16 @@ const otherMessages: readonly fc.Arbitrary<PeerMessage>[] = [
   }),
   fc.record({ type: fc.constant("checkpointed"), group: u32, upTo: index }),
   fc.record({ type: fc.constant("join"), group: u32 }),
+  fc.record({
+    type: fc.constant("groupMade"),
+    group: u32,
+    engine: fc.constantFrom("raft", "multi-paxos"),
+    members: fc
+      .uniqueArray(member, { minLength: 1, maxLength: membersMax })
+      .map((drawn) => drawn.toSorted((left, right) => left - right)),
+  }),
+  fc.record({ type: fc.constant("groupMadeReply"), group: u32, ready: fc.boolean() }),
+  fc.record({ type: fc.constant("groupDropped"), group: u32 }),
   snapshotRequest,
   snapshotChunk,
   fc.record({

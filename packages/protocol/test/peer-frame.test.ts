@@ -68,7 +68,7 @@ describe("round trips", () => {
     const types = sampleFrames.map(({ frame: { message } }) =>
       message.type === "raft" ? message.message.type : message.type,
     );
-    expect(new Set(types).size).toBe(19);
+    expect(new Set(types).size).toBe(22);
   });
 
   test("a frame may lie anywhere in a larger buffer, and data is a view of it", () => {
@@ -149,7 +149,7 @@ describe("damage", () => {
   });
 
   test("random bodies under a right header are refused, or are the one encoding of something", () => {
-    const type = fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 32, max: 40 }), fc.nat(255));
+    const type = fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 32, max: 44 }), fc.nat(255));
     const byte = fc.oneof(fc.nat(4), fc.nat(255));
     let taken = 0;
     fc.assert(
@@ -222,6 +222,21 @@ describe("hostile lengths", () => {
     expect(decodePeerFrame(forged(41, body(first + 1)))).toBeDefined();
   });
 
+  test.each(counts)("%d members in a few bytes", (count) => {
+    expect(decodePeerFrame(forged(42, Uint8Array.from([...group, 0, ...varint(count), 1, 0, 0, 0])))).toBeUndefined();
+  });
+
+  test.each([
+    ["nobody", []],
+    ["members out of order", [2, 1]],
+    ["one member twice", [1, 1]],
+  ])("a group of %s", (_name, members) => {
+    const body = (list: readonly number[]): Uint8Array =>
+      Uint8Array.from([...group, 0, list.length, ...list.flatMap((member) => [member, 0, 0, 0])]);
+    expect(decodePeerFrame(forged(42, body(members)))).toBeUndefined();
+    expect(decodePeerFrame(forged(42, body([1, 2])))).toBeDefined();
+  });
+
   test("an index beyond 2^53 - 1", () => {
     const body = [...group, 5, ...varint(Number.MAX_SAFE_INTEGER), 1, 0, 0, 1, 2, 1];
     expect(decodePeerFrame(forged(1, Uint8Array.from(body)))).toBeUndefined();
@@ -287,6 +302,7 @@ describe("limits of the encoder", () => {
   const hashes = { type: "stateHash", shard: 0, incarnation: 1, featureLevelMax: 1, hashes: [] } as const;
   const hashesFrom = (first: number, count: number): readonly StateHash[] =>
     Array.from({ length: count }, (_, i) => ({ position: first + i, hash: "0123456789abcdef" }));
+  const manyMembers = Array.from({ length: membersMax + 1 }, (_, place) => id(place + 1));
   const framed = (message: PeerMessage): PeerFrame => ({ cell: 1, from: id(1), to: id(2), message });
 
   test("as much as allowed passes", () => {
@@ -313,6 +329,9 @@ describe("limits of the encoder", () => {
     ["too many state hashes", framed({ ...hashes, hashes: hashesFrom(0, stateHashesMax + 1) })],
     ["state hashes out of order", framed({ ...hashes, hashes: [...hashesFrom(5, 1), ...hashesFrom(4, 1)] })],
     ["a state hash of other digits", framed({ ...hashes, hashes: [{ position: 1, hash: "0123456789ABCDEF" }] })],
+    ["a group of nobody", framed({ type: "groupMade", group: 1, engine: "raft", members: [] })],
+    ["members out of order", framed({ type: "groupMade", group: 1, engine: "raft", members: [id(2), id(1)] })],
+    ["too many members", framed({ type: "groupMade", group: 1, engine: "raft", members: manyMembers })],
     ["feature level 0", framed({ ...hashes, featureLevelMax: 0 })],
     ["feature level", framed({ ...hashes, featureLevelMax: 65_536 })],
     ["entries with a hole", appendFrame([nothing], 12)],

@@ -155,6 +155,21 @@ const sampleMessages: readonly (readonly [name: string, message: PeerMessage, he
   ],
   ["join", { type: "join", group: 7 }, "51504601 873fc8f7 1f000000 ffeeddccbbaa 01000000 03040000 25 07000000"],
   [
+    "groupMade",
+    { type: "groupMade", group: 7, engine: "multi-paxos", members: [id(1), id(1027)] },
+    "51504601 eccae855 29000000 ffeeddccbbaa 01000000 03040000 2a 0700000001020100000003040000",
+  ],
+  [
+    "groupMadeReply",
+    { type: "groupMadeReply", group: 7, ready: true },
+    "51504601 59ea8c8e 20000000 ffeeddccbbaa 01000000 03040000 2b 0700000001",
+  ],
+  [
+    "groupDropped",
+    { type: "groupDropped", group: 7 },
+    "51504601 f65dd8fa 1f000000 ffeeddccbbaa 01000000 03040000 2c 07000000",
+  ],
+  [
     "snapshotRequest",
     {
       type: "snapshotRequest",

@@ -5,15 +5,16 @@
 import { logIndex, memberOf, type RaftMutation } from "@quipu/consensus";
 import { type Clock, type Disk, invariant, type Network, QuipuError, type Random } from "@quipu/core";
 import {
+  encodeGroupParameters,
   fileMetadataStore,
+  groupEngines,
+  type GroupEngines,
   type LogletEngine,
   type LogMutation,
   type MetadataStore,
   openPeerHub,
   openVirtualLog,
   type PeerHub,
-  type RaftEngine,
-  raftEngine,
   type GroupMutation,
   type GroupSettings,
   type ConsensusGroup,
@@ -56,7 +57,7 @@ export interface CellLogOptions {
 export interface CellLog {
   readonly identity: IdentityRegister;
   readonly hub: PeerHub;
-  readonly engine: RaftEngine;
+  readonly engine: GroupEngines;
   readonly log: VirtualLog;
   /** Why this node has come back under a new generation, at this start. */
   readonly damage: string | undefined;
@@ -125,7 +126,7 @@ async function openMember(
     const log = await openVirtualLog({
       metadata,
       key: chainKey(identity.present),
-      engines: { raft: asMember(engine, identity) },
+      engines: { raft: withFirstGroup(engine.raft, identity.present) },
       initialEngine: "raft",
     });
     closers.push(() => log.close());
@@ -235,20 +236,19 @@ function openEngine(
   opened: OpenWal,
   hub: PeerHub,
   onlyVoter: OnlyVoterRegister,
-): RaftEngine {
+): GroupEngines {
   const { clock, random, raft, onFatal, mutations, observeGroup } = options;
-  // Of the founding: a founder's later disks join. Only the founder of a recovered cell has another generation than 0.
-  const { node: own, generation } = identity.present;
-  const founders = identity.present.founders.map((node) => memberOf(node, node === own ? generation : 0));
-  const engine = raftEngine({
+  const engine = groupEngines({
     wal: opened.wal,
     hub,
     clock,
     random,
-    bootstrap:
-      founders.length > 0
-        ? { type: "found", founders, after: logIndex(identity.present.startsAfter) }
-        : { type: "join" },
+    plan: () => Promise.reject(new QuipuError("INVALID_CONFIGURATION", "the log of a cell stays in its first group")),
+    mayMake: () => false,
+    // Before the first word of the first group leaves this node, its identity says that it may have spoken.
+    beforeDriven: async () => {
+      if (identity.present.state === "new") await identity.store({ ...identity.present, state: "member" });
+    },
     onFatal,
     onConfiguration: (configuration) => onlyVoter.onConfiguration(identity.present, configuration),
     ...(raft === undefined ? {} : { settings: raft }),
@@ -260,14 +260,21 @@ function openEngine(
   return engine;
 }
 
-/** Before the first word of the first group leaves this node, its identity says that it may have spoken. */
-function asMember(engine: LogletEngine, identity: IdentityRegister): LogletEngine {
+/** The first group of a log is the same on all nodes, and nobody has to make it: each opens its part. */
+function withFirstGroup(engine: LogletEngine, { node, generation, founders, startsAfter }: CellIdentity): LogletEngine {
+  // Of the founding: a founder's later disks join. Only the founder of a recovered cell has another generation than 0.
+  const members = founders
+    .map((founder) => memberOf(founder, founder === node ? generation : 0))
+    .sort((left, right) => left - right);
+  const after = startsAfter === 0 ? {} : { after: logIndex(startsAfter) };
+  const first = encodeGroupParameters({ group: 1, members, ...after });
+  let isFirst = true;
   return {
-    prepare: () => engine.prepare(),
-    discard: (parameters) => engine.discard(parameters),
-    open: async (parameters) => {
-      if (identity.present.state === "new") await identity.store({ ...identity.present, state: "member" });
-      return await engine.open(parameters);
+    ...engine,
+    prepare: async () => {
+      if (!isFirst) return await engine.prepare();
+      isFirst = false;
+      return first;
     },
   };
 }

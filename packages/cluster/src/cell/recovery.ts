@@ -17,6 +17,7 @@ import { type Clock, type Disk, type KeyValueStore, lsn, type Lsn, QuipuError, t
 import { CounterMachine, readRecordId } from "@quipu/counters";
 import {
   decodeChain,
+  decodeGroupParameters,
   fileMetadataStore,
   type MetadataStore,
   restoreGroup,
@@ -203,7 +204,7 @@ async function groupOf(metadata: MetadataStore, present: CellIdentity): Promise<
   const [segment] = segments;
   if (segments.length !== 1 || segment?.engine !== "raft")
     throw damaged(`the chain ${key} is not that of one Raft group`);
-  return Number(segment.parameters);
+  return decodeGroupParameters(segment.parameters).group;
 }
 
 /** A cell that this node alone decides for has lost nothing. */

@@ -53,6 +53,9 @@ const otherTypes: Readonly<Record<OtherMessage["type"], number>> = {
   snapshotChunk: 39,
   snapshotRefused: 40,
   stateHash: 41,
+  groupMade: 42,
+  groupMadeReply: 43,
+  groupDropped: 44,
 };
 const raftTypeNames = namesByNumber(raftTypes);
 const otherTypeNames = namesByNumber(otherTypes);
@@ -63,7 +66,7 @@ function namesByNumber<Name extends string>(types: Readonly<Record<Name, number>
   return names;
 }
 
-/** Upper limit of the fields that have one: all but entries, records, snapshots, log starts and state hashes. */
+/** Upper limit of the fields that have one: all but entries, records, snapshots, log starts, state hashes and members. */
 const fixedBytesMax = 128;
 
 /** No less than the bytes of the frame. */
@@ -78,6 +81,8 @@ function frameBytesBound(message: PeerMessage): number {
     bytes += message.logStart.length + message.data.length;
   } else if (message.type === "stateHash") {
     bytes += message.hashes.length * stateHashBytesMax;
+  } else if (message.type === "groupMade") {
+    bytes += message.members.length * 4;
   }
   return bytes;
 }

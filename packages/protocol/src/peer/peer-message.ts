@@ -3,6 +3,7 @@
  * membership, state snapshots. Everything may be lost, repeated, late or out of order: whoever receives must cope.
  */
 import type { LogIndex, MemberId, RaftMessage, ReplyReason, Term } from "@quipu/consensus";
+import type { GroupEngine } from "./group-state.ts";
 
 export type PeerMessage =
   | RaftPeerMessage
@@ -12,6 +13,9 @@ export type PeerMessage =
   | BarrierReply
   | Checkpointed
   | Join
+  | GroupMade
+  | GroupMadeReply
+  | GroupDropped
   | SnapshotRequest
   | SnapshotChunk
   | SnapshotRefused
@@ -83,6 +87,29 @@ export interface Checkpointed {
 /** The sender is in no configuration of this group and wants to be: in place of an older member of its node, if any. */
 export interface Join {
   readonly type: "join";
+  readonly group: number;
+}
+
+/** There is a new group, and the receiver is of its founding voters. Repeated until the group works. */
+export interface GroupMade {
+  readonly type: "groupMade";
+  readonly group: number;
+  readonly engine: GroupEngine;
+  /** Ascending; at least one. */
+  readonly members: readonly MemberId[];
+}
+
+/** The sender drives that group now. */
+export interface GroupMadeReply {
+  readonly type: "groupMadeReply";
+  readonly group: number;
+  /** It knows a leader there, and has read up to its commit position once. */
+  readonly ready: boolean;
+}
+
+/** The group came to nothing: it is in no log, and never will be. */
+export interface GroupDropped {
+  readonly type: "groupDropped";
   readonly group: number;
 }
 

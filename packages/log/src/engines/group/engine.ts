@@ -1,26 +1,32 @@
 /**
- * The engine of a cell: loglets that are Raft groups. All groups of a node share its write-ahead log, its peer hub and
- * one timer for their ticks.
+ * The engines of a cell: loglets that are groups of a consensus core. All groups of a node share its write-ahead log, its
+ * peer hub and one timer for their ticks.
  */
-import { type Configuration, defaultRaftSettings, Raft, type RaftMutation } from "@quipu/consensus";
-import { type Clock, invariant, QuipuError, type Random, SeededRandom } from "@quipu/core";
-import type { Loglet, LogletEngine } from "../../loglet.ts";
+import type { Configuration, MemberId, RaftMutation } from "@quipu/consensus";
+import type { Clock, Random } from "@quipu/core";
+import type { GroupEngine } from "@quipu/protocol";
+import type { LogletEngine } from "../../loglet.ts";
 import type { PeerHub } from "../../peer/peer-hub.ts";
 import type { WriteAheadLog } from "../../write-ahead-log/write-ahead-log.ts";
-import { DrivenGroup, type GroupMessage, type ConsensusGroup } from "./group.ts";
-import { GroupLoglet } from "./loglet.ts";
+import type { ConsensusGroup, GroupMessage } from "./group.ts";
 import type { GroupMutation } from "./mutation.ts";
-import { type Bootstrap, initialWrite, restoreGroup } from "./restore.ts";
+import { NodeGroups } from "./node-groups.ts";
+import { decodeGroupParameters } from "./parameters.ts";
+import { Preparations } from "./preparations.ts";
 import { checkedSettings, type GroupSettings } from "./settings.ts";
 import { startTicks } from "./ticks.ts";
 
-export interface RaftEngineOptions {
+export interface GroupEnginesOptions {
   readonly wal: WriteAheadLog;
   readonly hub: PeerHub;
   readonly clock: Clock;
   readonly random: Random;
-  /** For groups that this member does not have yet. */
-  readonly bootstrap: Bootstrap;
+  /** Number and founding voters of a new group. The number was never given to another one, in the whole cell. */
+  readonly plan: (engine: GroupEngine) => Promise<NewGroup>;
+  /** Another node has made this group and counts on this one: false of a number that this node has seen pass. */
+  readonly mayMake: (group: number) => boolean;
+  /** Awaited before a group of this node, which is on its disk by then, says a word. */
+  readonly beforeDriven?: (group: number) => Promise<void>;
   readonly settings?: Partial<GroupSettings>;
   /** Called when a group is broken, or the disk: production ends the process. */
   readonly onFatal: (error: unknown) => void;
@@ -30,12 +36,27 @@ export interface RaftEngineOptions {
   /** After every step of a core, before its effects are carried out: the simulator's invariants. */
   readonly observe?: (group: number, group_: ConsensusGroup) => void;
   /** The configuration of a group as it is found on disk, and whenever its log has another, committed or not. */
-  readonly onConfiguration?: (configuration: Configuration) => void;
+  readonly onConfiguration?: (configuration: Configuration, group: number) => void;
 }
 
-export interface RaftEngine extends LogletEngine<Loglet> {
+export interface NewGroup {
+  readonly group: number;
+  readonly members: readonly MemberId[];
+}
+
+/**
+ * `prepare` rejects with NOQUORUM where the group has no leader in time; it is dropped again then, and the same call may
+ * succeed later. `open` resolves to undefined where this node keeps no part of the group. Opened twice it is one loglet.
+ */
+export interface GroupEngines {
+  readonly raft: LogletEngine;
+  readonly multiPaxos: LogletEngine;
   /** Those that are open, ascending. */
   groups(): readonly ConsensusGroup[];
+  /** Numbers of those that this node has a part of, opened or not, ascending. */
+  made(): readonly number[];
+  /** The group is in no chain any more, or never will be. Idempotent; it must not be opened again. */
+  discardGroup(group: number): Promise<void>;
   /** Groups whose logs keep old segments of the write-ahead log are written again: call it when a segment is begun. */
   rewritePinned(): void;
   /** Ticks that were left out, because the process did not run for a while. */
@@ -53,101 +74,42 @@ const groupMessageTypes = [
   "join",
 ] as const satisfies readonly GroupMessage["type"][];
 
-export function raftEngine(options: RaftEngineOptions): RaftEngine {
-  return new SharedRaftEngine(options);
-}
-
-class SharedRaftEngine implements RaftEngine {
-  readonly #options: RaftEngineOptions;
-  readonly #settings: GroupSettings;
-  readonly #groups: Map<number, DrivenGroup> = new Map();
-  readonly #ticks: { readonly stop: () => void; readonly pauses: () => number };
-  /** The highest number given out: its first write may not be durable yet. */
-  #lastPrepared = 0;
-
-  constructor(options: RaftEngineOptions) {
-    this.#options = options;
-    this.#settings = checkedSettings(options.settings, options.wal.frameBytesMax);
-    for (const type of groupMessageTypes) {
-      options.hub.handle(type, (from, message) => this.#groups.get(message.group)?.receive(from, message));
-    }
-    this.#ticks = startTicks(options.clock, this.#settings, () => {
-      for (const group of this.#open()) group.tick();
+export function groupEngines(options: GroupEnginesOptions): GroupEngines {
+  const { wal, hub, clock } = options;
+  const settings = checkedSettings(options.settings, wal.frameBytesMax);
+  const groups = new NodeGroups(options, settings);
+  const preparations = new Preparations(options, settings, groups);
+  for (const type of groupMessageTypes) {
+    hub.handle(type, (from, message) => {
+      const group = groups.get(message.group);
+      if (group === undefined) preparations.onStray(from, message.group);
+      else group.receive(from, message);
     });
   }
-
-  async prepare(): Promise<string> {
-    const { wal, bootstrap } = this.#options;
-    this.#lastPrepared = Math.max(this.#lastPrepared, ...wal.groups()) + 1;
-    const group = this.#lastPrepared;
-    await written((done) => wal.write(group, initialWrite(bootstrap), done));
-    return String(group);
-  }
-
-  async open(parameters: string): Promise<Loglet> {
-    const { wal, hub, clock, random, onFatal, mutation, coreMutation, observe, onConfiguration } = this.#options;
-    const group = Number(parameters);
-    invariant(this.#groups.get(group)?.isOpen !== true, `group ${group} is open already`);
-    const restored = await restoreGroup(wal, group);
-    const core = new Raft({
-      member: hub.member,
-      // Of its own, so that what one group draws does not change what another one does.
-      random: new SeededRandom(random.uint32()),
-      settings: { ...defaultRaftSettings, ...this.#settings.core },
-      restored,
-      ...(coreMutation !== undefined && { mutation: coreMutation }),
-    });
-    const driven = new DrivenGroup({
-      group,
-      core,
-      restored,
-      writer: wal,
-      hub,
-      clock,
-      random: new SeededRandom(random.uint32()),
-      settings: this.#settings,
-      onFatal,
-      mutation,
-      observe,
-      onConfiguration,
-    });
-    this.#groups.set(group, driven);
-    return new GroupLoglet(driven);
-  }
-
-  async discard(parameters: string): Promise<void> {
-    const group = Number(parameters);
-    this.#groups.get(group)?.close();
-    this.#groups.delete(group);
-    const { wal } = this.#options;
-    if (wal.hardState(group) !== undefined) await written((done) => wal.removeGroup(group, done));
-  }
-
-  groups(): readonly ConsensusGroup[] {
-    return this.#open();
-  }
-
-  rewritePinned(): void {
-    for (const group of this.#options.wal.pinningGroups()) this.#groups.get(group)?.rewrite();
-  }
-
-  pauses(): number {
-    return this.#ticks.pauses();
-  }
-
-  close(): Promise<void> {
-    this.#ticks.stop();
-    for (const group of this.#open()) group.close();
-    return Promise.resolve();
-  }
-
-  #open(): readonly DrivenGroup[] {
-    return [...this.#groups.values()].filter(({ isOpen }) => isOpen).sort((left, right) => left.group - right.group);
-  }
-}
-
-function written(start: (done: (error: QuipuError | undefined) => void) => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    start((error) => (error === undefined ? resolve() : reject(error)));
+  const ticks = startTicks(clock, settings, () => {
+    for (const group of groups.all()) group.tick();
+    preparations.tick();
   });
+  const engineOf = (engine: GroupEngine): LogletEngine => ({
+    prepare: () => preparations.prepare(engine),
+    open: async (parameters) => groups.open(engine, decodeGroupParameters(parameters)),
+    discard: async (parameters) => preparations.discard(decodeGroupParameters(parameters)),
+  });
+  return {
+    raft: engineOf("raft"),
+    multiPaxos: engineOf("multi-paxos"),
+    groups: () => groups.all(),
+    made: () => wal.groups(),
+    discardGroup: (group) => groups.discard(group),
+    rewritePinned(): void {
+      for (const group of wal.pinningGroups()) groups.get(group)?.rewrite();
+    },
+    pauses: () => ticks.pauses(),
+    close(): Promise<void> {
+      ticks.stop();
+      preparations.close();
+      groups.close();
+      return Promise.resolve();
+    },
+  };
 }

@@ -13,6 +13,7 @@ import type {
 } from "@quipu/consensus";
 import type { LogIndex } from "@quipu/consensus";
 import type { Random } from "@quipu/core";
+import type { GroupEngine } from "@quipu/protocol";
 import type { PeerHub } from "../../peer/peer-hub.ts";
 import type { GroupMutation } from "./mutation.ts";
 import type { GroupSettings } from "./settings.ts";
@@ -33,6 +34,7 @@ export interface Leadership {
 
 export interface GroupHost {
   readonly group: number;
+  readonly engine: GroupEngine;
   readonly member: MemberId;
   readonly settings: GroupSettings;
   readonly hub: PeerHub;

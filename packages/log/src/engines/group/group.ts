@@ -17,7 +17,7 @@ import {
   type RestoredState,
 } from "@quipu/consensus";
 import { type Clock, invariant, QuipuError, type Random, unreachable } from "@quipu/core";
-import type { PeerMessage } from "@quipu/protocol";
+import type { GroupDropped, GroupEngine, GroupMade, GroupMadeReply, PeerMessage } from "@quipu/protocol";
 import type { PeerHub } from "../../peer/peer-hub.ts";
 import { Appends } from "./appends.ts";
 import { Barriers } from "./barriers.ts";
@@ -36,6 +36,7 @@ import { Trimming } from "./trimming.ts";
 /** A group as status pages, membership policy and the simulator see it. */
 export interface ConsensusGroup {
   readonly group: number;
+  readonly engine: GroupEngine;
   inspect(): CoreView;
   entry(index: LogIndex): Entry | undefined;
   /**
@@ -49,6 +50,7 @@ export interface ConsensusGroup {
 
 export interface GroupOptions {
   readonly group: number;
+  readonly engine: GroupEngine;
   readonly core: ConsensusCore<RaftMessage>;
   readonly restored: RestoredState;
   readonly writer: GroupWriter;
@@ -59,14 +61,18 @@ export interface GroupOptions {
   readonly onFatal: (error: unknown) => void;
   readonly mutation: GroupMutation | undefined;
   readonly observe: ((group: number, group_: ConsensusGroup) => void) | undefined;
-  readonly onConfiguration: ((configuration: Configuration) => void) | undefined;
+  readonly onConfiguration: ((configuration: Configuration, group: number) => void) | undefined;
 }
 
-/** What a message of the group is, of the types that groups have. */
-export type GroupMessage = Extract<PeerMessage, { readonly group: number }>;
+/** What a group says to the same group on another node. */
+export type GroupMessage = Exclude<
+  Extract<PeerMessage, { readonly group: number }>,
+  GroupMade | GroupMadeReply | GroupDropped
+>;
 
 export class DrivenGroup implements GroupHost, ConsensusGroup {
   readonly group: number;
+  readonly engine: GroupEngine;
   readonly member: MemberId;
   readonly settings: GroupSettings;
   readonly hub: PeerHub;
@@ -104,6 +110,7 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
 
   constructor(options: GroupOptions) {
     this.group = options.group;
+    this.engine = options.engine;
     this.member = options.hub.member;
     this.settings = options.settings;
     const { messageBytesMax } = { ...defaultRaftSettings, ...options.settings.core };
@@ -141,7 +148,7 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
     this.#keeper = new MembershipKeeper(this, (voters, learners) => this.#changes.change(voters, learners));
     // As it was found on disk.
     this.#observe?.(this.group, this);
-    this.#onConfiguration?.(configuration);
+    this.#onConfiguration?.(configuration, this.group);
   }
 
   get nowTicks(): number {
@@ -257,14 +264,14 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
     this.run(() => this.step({ type: "transferLeadership", to }));
   }
 
-  /** As {@link LogReplication.agreedUpTo}. */
-  get agreedUpTo(): number {
-    return this.#trimming.agreedUpTo;
-  }
-
   /** State up to `upTo` stands in this node's synced snapshots. */
   checkpointed(upTo: LogIndex): void {
     this.run(() => this.#trimming.checkpointed(upTo));
+  }
+
+  /** See {@link LogReplication.agreedUpTo}. */
+  agreedUpTo(): number {
+    return this.#trimming.agreedUpTo();
   }
 
   /** Resolves when what the input puts on disk is durable. */
@@ -375,7 +382,7 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
         return;
       case "configuration":
         this.#configuration = effect.configuration;
-        this.#onConfiguration?.(effect.configuration);
+        this.#onConfiguration?.(effect.configuration, this.group);
         return;
       default:
         unreachable(effect);

@@ -1,18 +1,23 @@
-/** A raft group as a loglet. Positions are Raft's indexes; no-ops, configurations and the seal are holes. */
+/** A group as a loglet. Positions are those of its log; no-ops, configurations and the seal are holes. */
 import { logIndex, type MemberId } from "@quipu/consensus";
 import { invariant, lsn, type Lsn, QuipuError } from "@quipu/core";
-import { decodeLogStart, encodeLogStart } from "@quipu/protocol";
+import { decodeLogStart, encodeLogStart, type GroupEngine } from "@quipu/protocol";
 import type { Appended, LogDelivery, Loglet, LogReplication, Subscription, Tail } from "../../loglet.ts";
 import type { DrivenGroup } from "./group.ts";
 
 export class GroupLoglet implements Loglet {
-  readonly engine = "raft";
+  readonly engine: GroupEngine;
   readonly replication: LogReplication;
   readonly #group: DrivenGroup;
 
   constructor(group: DrivenGroup) {
+    this.engine = group.engine;
     this.#group = group;
     this.replication = replicationOf(group);
+  }
+
+  isOf(group: DrivenGroup): boolean {
+    return group === this.#group;
   }
 
   append(records: readonly Uint8Array[]): Promise<Appended> {
@@ -58,7 +63,7 @@ function replicationOf(group: DrivenGroup): LogReplication {
       }
       return group.isOpen ? group.stepDurably({ type: "installed", start }) : Promise.reject(closed());
     },
-    agreedUpTo: () => lsn(group.agreedUpTo),
+    agreedUpTo: () => lsn(group.agreedUpTo()),
     configuration: () => group.core.inspect().configuration,
     onSnapshotNeeded(handler: (source: number, atLeast: Lsn) => void): void {
       group.onSnapshotNeeded((source: MemberId, atLeast) => handler(source, lsn(atLeast)));

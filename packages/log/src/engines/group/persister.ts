@@ -201,7 +201,7 @@ export class Persister {
   }
 
   #state(): Uint8Array {
-    return encodeGroupState({ hardState: this.#hardState, start: this.#start });
+    return encodeGroupState({ engine: this.#host.engine, hardState: this.#hardState, start: this.#start });
   }
 }
 

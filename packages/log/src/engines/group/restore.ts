@@ -1,4 +1,4 @@
-/** What a group of the consensus groups is at first, and what it finds on its disk at start. */
+/** What a group has in the write-ahead log: at first, and what is found there at start. */
 import {
   emptyConfiguration,
   type Entry,
@@ -11,19 +11,13 @@ import {
   term,
 } from "@quipu/consensus";
 import { invariant, QuipuError } from "@quipu/core";
-import { decodeEntry, decodeGroupState, encodeGroupState } from "@quipu/protocol";
+import { decodeEntry, decodeGroupState, encodeGroupState, type GroupEngine } from "@quipu/protocol";
 import type { GroupWrite } from "../../write-ahead-log/group-write.ts";
 import type { WriteAheadLog } from "../../write-ahead-log/write-ahead-log.ts";
 
-/** How the first group of a node comes to know its members. */
-export type Bootstrap =
-  /**
-   * Every founder is told the same. `after`: the records up to there are in the state that each founder has already, and
-   * the log goes on above them; absent, it begins at 1.
-   */
-  | { readonly type: "found"; readonly founders: readonly MemberId[]; readonly after?: LogIndex }
-  /** In a cell that is there: this member knows nobody, and asks whom it can reach to let it in. */
-  | { readonly type: "join" };
+export interface RestoredGroup extends RestoredState {
+  readonly engine: GroupEngine;
+}
 
 /** How the log of a group begins that is founded above a state which its founders have already. */
 export function foundingStart(founders: readonly MemberId[], after: LogIndex = logIndex(0)): LogStart {
@@ -31,18 +25,17 @@ export function foundingStart(founders: readonly MemberId[], after: LogIndex = l
   return { index: after, term: term(after === 0 ? 0 : 1), configuration: foundingConfiguration(founders) };
 }
 
+/** How the log begins of a member that knows nobody, and asks whom it can reach to let it in. */
+export const joiningStart: LogStart = { index: logIndex(0), term: term(0), configuration: emptyConfiguration };
+
 /** What a new group has in the write-ahead log. */
-export function initialWrite(bootstrap: Bootstrap): GroupWrite {
-  const start: LogStart =
-    bootstrap.type === "found"
-      ? foundingStart(bootstrap.founders, bootstrap.after)
-      : { index: logIndex(0), term: term(0), configuration: emptyConfiguration };
-  const hardState = encodeGroupState({ hardState: { term: start.term, vote: undefined }, start });
+export function initialWrite(engine: GroupEngine, start: LogStart): GroupWrite {
+  const hardState = encodeGroupState({ engine, hardState: { term: start.term, vote: undefined }, start });
   return start.index === 0 ? { hardState } : { hardState, restartAt: start.index + 1 };
 }
 
-/** Rejects with LOG_CORRUPT where the bytes of the write-ahead log, which are sound, are not of this engine. */
-export async function restoreGroup(wal: WriteAheadLog, group: number): Promise<RestoredState> {
+/** Rejects with LOG_CORRUPT where the bytes of the write-ahead log, which are sound, are not those of a group. */
+export async function restoreGroup(wal: WriteAheadLog, group: number): Promise<RestoredGroup> {
   const bytes = wal.hardState(group);
   invariant(bytes !== undefined, `the write-ahead log has no group ${group}`);
   const state = decodeGroupState(bytes);
@@ -60,9 +53,9 @@ export async function restoreGroup(wal: WriteAheadLog, group: number): Promise<R
     });
   });
   if (damaged !== undefined) throw corrupt(group, `entry ${damaged} does not decode`);
-  return { hardState: state.hardState, start: state.start, entries };
+  return { ...state, entries };
 }
 
-function corrupt(group: number, what: string): QuipuError {
+export function corrupt(group: number, what: string): QuipuError {
   return new QuipuError("LOG_CORRUPT", `group ${group} of the write-ahead log: ${what}`);
 }

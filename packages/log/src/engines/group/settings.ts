@@ -1,4 +1,4 @@
-/** Limits and intervals of the consensus groups, each with its reason. Time is in ticks but for the tick itself. */
+/** Limits and intervals of consensus groups, each with its reason. Time is in ticks but for the tick itself. */
 import { defaultRaftSettings, type RaftSettings } from "@quipu/consensus";
 import { invariant } from "@quipu/core";
 import { groupStateBytesMax } from "@quipu/protocol";
@@ -64,6 +64,10 @@ export interface GroupSettings {
   readonly promoteLearners: boolean;
   /** A change of members that is not through by then ends as unknown. */
   readonly changeDeadlineTicks: number;
+  /** A new group is announced again to the others of its members. */
+  readonly announceTicks: number;
+  /** A new group that has no leader by then is given up. */
+  readonly prepareDeadlineTicks: number;
   readonly core: Partial<RaftSettings>;
 }
 
@@ -126,6 +130,10 @@ export const groupSettings: GroupSettings = {
   promoteLearners: true,
   // 20 s: a joint configuration needs two commits and may see elections between.
   changeDeadlineTicks: 400,
+  // 0.2 s: far above a round trip, below an election.
+  announceTicks: 4,
+  // 10 s: several elections one after another.
+  prepareDeadlineTicks: 200,
   core: {},
 };
 

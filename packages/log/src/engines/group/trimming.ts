@@ -56,20 +56,26 @@ export class Trimming {
     this.#trim();
   }
 
-  /** Up to here a majority could go on without the log, and so could every member that is alive. */
-  get agreedUpTo(): number {
-    const { configuration, member: self } = this.#host;
-    let upTo = Math.min(this.#agreed(), this.#delivery.delivered);
-    for (const member of membersOf(configuration)) {
-      if (member !== self && this.#isAlive(member)) upTo = Math.min(upTo, this.#others.get(member) ?? 0);
+  /**
+   * Up to here a majority could go on without the log, and so could everybody who is alive, with what stands in their
+   * snapshots. Of a log that is sealed, too: then there is nothing to come that would be trimmed with it.
+   */
+  agreedUpTo(): number {
+    let agreed = this.#agreed();
+    if (this.#sizes.bytes > this.#host.settings.followerPinBytesMax) return agreed;
+    for (const member of membersOf(this.#host.configuration)) {
+      if (member !== this.#host.member && this.#isAlive(member)) {
+        agreed = Math.min(agreed, this.#others.get(member) ?? 0);
+      }
     }
-    return upTo;
+    return agreed;
   }
 
   /** Repeats what was said, to whoever was not there, and trims what followers needed until now. */
   tick(): void {
     if (this.#host.nowTicks - this.#saidTicks < this.#host.settings.checkpointRepeatTicks) return;
-    if (this.#own > 0) this.#say();
+    // Also that it has none: the others wait for whoever is alive.
+    this.#say();
     this.#trim();
   }
 
@@ -117,8 +123,8 @@ export class Trimming {
   }
 
   #isAlive(member: MemberId): boolean {
-    const heardTicks = this.#heardTicks.get(member) ?? Number.NEGATIVE_INFINITY;
-    return this.#host.nowTicks - heardTicks <= this.#host.settings.aliveTicks;
+    // At first everybody may be.
+    return this.#host.nowTicks - (this.#heardTicks.get(member) ?? 0) <= this.#host.settings.aliveTicks;
   }
 
   #forgetOutsiders(): void {

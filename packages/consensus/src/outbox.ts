@@ -1,12 +1,9 @@
 /** The effects of one step, in order. All that one step puts on disk goes into one persist. */
-import type { Effect, Entry, Envelope, HardState, LogStart, ReplyReason, RequestId } from "../contract.ts";
-import type { LogIndex, MemberId } from "../quantities.ts";
-import type { RaftMessage } from "./messages.ts";
-
-export type RaftEffect = Effect<RaftMessage>;
+import type { Effect, Entry, Envelope, HardState, LogStart, ReplyReason, RequestId } from "./contract.ts";
+import type { LogIndex, MemberId } from "./quantities.ts";
 
 /** The persist of the step under way; handed out, it does not change any more. */
-export interface OpenPersist {
+export interface OpenPersist<Message> {
   readonly type: "persist";
   readonly token: number;
   hardState: HardState | undefined;
@@ -14,18 +11,18 @@ export interface OpenPersist {
   trim: LogStart | undefined;
   truncateFrom: LogIndex | undefined;
   append: readonly Entry[];
-  readonly sendAfter: Envelope<RaftMessage>[];
+  readonly sendAfter: Envelope<Message>[];
 }
 
 const noEntries: readonly Entry[] = [];
 
-export class Outbox {
-  #effects: RaftEffect[] = [];
-  #persist: OpenPersist | undefined;
+export class Outbox<Message> {
+  #effects: Effect<Message>[] = [];
+  #persist: OpenPersist<Message> | undefined;
   #tokens = 0;
 
   /** This step's persist; there is one from here on. It stands where it was first asked for. */
-  persist(): OpenPersist {
+  persist(): OpenPersist<Message> {
     if (this.#persist === undefined) {
       this.#tokens += 1;
       this.#persist = {
@@ -49,12 +46,12 @@ export class Outbox {
   }
 
   /** Leaves at once. */
-  send(to: MemberId, message: RaftMessage): void {
+  send(to: MemberId, message: Message): void {
     this.#effects.push({ type: "send", envelope: { to, message } });
   }
 
   /** Leaves when everything persisted so far, this step included, is durable. */
-  sendAfter(to: MemberId, message: RaftMessage): void {
+  sendAfter(to: MemberId, message: Message): void {
     this.persist().sendAfter.push({ to, message });
   }
 
@@ -62,7 +59,7 @@ export class Outbox {
     this.#effects.push({ type: "reply", request, reason, leader });
   }
 
-  push(effect: RaftEffect): void {
+  push(effect: Effect<Message>): void {
     this.#effects.push(effect);
   }
 
@@ -72,7 +69,7 @@ export class Outbox {
   }
 
   /** Ends the step. */
-  take(): readonly RaftEffect[] {
+  take(): readonly Effect<Message>[] {
     const effects = this.#effects;
     this.#effects = [];
     this.#persist = undefined;

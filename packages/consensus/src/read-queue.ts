@@ -3,8 +3,8 @@
  * requests gather for the next. Numbers only grow within a term: an echo of an older one proves nothing about a
  * request that came after it (P4).
  */
-import type { RequestId } from "../contract.ts";
-import type { LogIndex } from "../quantities.ts";
+import type { RequestId } from "./contract.ts";
+import type { LogIndex } from "./quantities.ts";
 
 export interface ConfirmedReads {
   readonly requests: readonly RequestId[];
