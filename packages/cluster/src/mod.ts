@@ -37,7 +37,8 @@ export {
 } from "./cell/cell-node.ts";
 export type { CellIdentity } from "./cell/identity.ts";
 export { mayRefetch } from "./cell/only-voter.ts";
-export { type CellBootstrap, cellMetadataDirectory, cellWalDirectory } from "./cell/node-log.ts";
+export { type CellBootstrap, cellMetadataDirectory } from "./cell/node-log.ts";
+export { cellWalDirectory } from "./cell/node-wal.ts";
 export { type CellMembership, prepareCell, type PrepareCellOptions } from "./cell/founding/prepare.ts";
 export { FoundingResponder, type FoundingResponderOptions } from "./cell/founding/responder.ts";
 export type { FoundingLink, FoundingMessage, Proposal, Standing } from "./cell/founding/messages.ts";

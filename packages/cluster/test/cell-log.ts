@@ -128,10 +128,6 @@ export class CellLog implements VirtualLog, LogReplication {
     return Promise.resolve();
   }
 
-  agreedUpTo(): Lsn {
-    return lsn(0);
-  }
-
   configuration(): Configuration {
     return foundingConfiguration(this.#common.handles.map((_, i) => memberId(i + 1)));
   }

@@ -17,7 +17,6 @@ test("a trim, which is one node's word, takes no segment out of the chain that o
   const replication: LogReplication = {
     startAt: () => undefined,
     installed: () => Promise.resolve(),
-    agreedUpTo: () => lsn(0),
     configuration: () => emptyConfiguration,
     agreedUpTo: () => lsn(0),
     onSnapshotNeeded: () => undefined,

@@ -203,6 +203,7 @@ const otherMessages: readonly fc.Arbitrary<PeerMessage>[] = [
   }),
   fc.record({ type: fc.constant("groupMadeReply"), group: u32, ready: fc.boolean() }),
   fc.record({ type: fc.constant("groupDropped"), group: u32 }),
+  fc.record({ type: fc.constant("stored"), shard: u32, upTo: fc.maxSafeNat() }),
   snapshotRequest,
   snapshotChunk,
   fc.record({

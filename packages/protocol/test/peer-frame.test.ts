@@ -68,7 +68,7 @@ describe("round trips", () => {
     const types = sampleFrames.map(({ frame: { message } }) =>
       message.type === "raft" ? message.message.type : message.type,
     );
-    expect(new Set(types).size).toBe(22);
+    expect(new Set(types).size).toBe(23);
   });
 
   test("a frame may lie anywhere in a larger buffer, and data is a view of it", () => {

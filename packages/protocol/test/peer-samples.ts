@@ -170,6 +170,11 @@ const sampleMessages: readonly (readonly [name: string, message: PeerMessage, he
     "51504601 f65dd8fa 1f000000 ffeeddccbbaa 01000000 03040000 2c 07000000",
   ],
   [
+    "stored",
+    { type: "stored", shard: 7, upTo: 5 },
+    "51504601 631c3297 20000000 ffeeddccbbaa 01000000 03040000 3c 0700000005",
+  ],
+  [
     "snapshotRequest",
     {
       type: "snapshotRequest",

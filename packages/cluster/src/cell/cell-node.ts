@@ -15,7 +15,9 @@ import type {
   GroupMutation,
   GroupSettings,
   ConsensusGroup,
+  LogletEngine,
   VirtualLog,
+  VirtualLogMutation,
   WriteAheadLogLimits,
 } from "@quipu/log";
 import type { DivergenceReport } from "../agreement/agreement.ts";
@@ -26,6 +28,8 @@ import type { CellMutation, CheckpointerMutation, ReplicaMutation, ShardMutation
 import { Shard, type ShardOptions, type ShardStatus } from "../shard.ts";
 import type { SnapshotSettings } from "../snapshot/settings.ts";
 import type { WriterIdentity } from "../submitter.ts";
+import { ChainKeeper } from "./chain-keeper.ts";
+import { groupOf, metadataGroup } from "./group-numbers.ts";
 import type { CellIdentity } from "./identity.ts";
 import { type CellBootstrap, type CellLog, openCellLog } from "./node-log.ts";
 
@@ -38,6 +42,7 @@ export interface CellMutations {
   readonly replica?: ReplicaMutation;
   readonly checkpointer?: CheckpointerMutation;
   readonly cell?: CellMutation;
+  readonly chain?: VirtualLogMutation;
 }
 
 export interface CellNodeSettings {
@@ -62,6 +67,10 @@ export interface CellNodeOptions {
   /** Used only where the disk has no identity yet. */
   readonly bootstrap: CellBootstrap;
   readonly settings?: CellNodeSettings;
+  /** Of a cell that is founded by this start: what keeps its log at first; raft by default. */
+  readonly initialEngine?: string;
+  /** Engines beside those that every cell has: external services, by name. */
+  readonly engines?: Readonly<Record<string, LogletEngine>>;
   /** A broken invariant or a failed disk: the owner ends the process without stopping the node. */
   readonly onFatal: (error: unknown) => void;
   readonly mutations?: CellMutations;
@@ -85,12 +94,15 @@ export interface CellNodeStatus {
   /** Why this node came back under a new generation at this start; undefined if it did not. */
   readonly damage: string | undefined;
   readonly network: PeerHubStatistics;
-  readonly shard: ShardStatus;
+  /** Undefined until the chain of the log is known, which at the first start takes a quorum. */
+  readonly shard: ShardStatus | undefined;
 }
 
 export class CellNode {
   readonly #options: CellNodeOptions;
   #log: CellLog | undefined;
+  #virtualLog: VirtualLog | undefined;
+  #keeper: ChainKeeper | undefined;
   #shard: Shard | undefined;
   #isStopped = false;
 
@@ -104,13 +116,24 @@ export class CellNode {
     const log = await openCellLog(this.#logOptions());
     this.#log = log;
     if (log.damage !== undefined) this.#options.onDamage?.(log.damage);
+    if (this.#isStopped) await this.stop();
+    const virtualLog = await log.opening.opened;
+    this.#virtualLog = virtualLog;
+    this.#keeper = new ChainKeeper({
+      log: virtualLog,
+      clock,
+      random,
+      metadataGroup: () => this.metadataGroup,
+      logGroup: () => this.logGroup,
+      onFatal,
+    });
     const shard = new Shard({
       shard: 0,
-      log: observeLog === undefined ? log.log : observeLog(log.log),
+      log: observeLog === undefined ? virtualLog : observeLog(virtualLog),
       store,
       clock,
       random,
-      link: log.hub,
+      link: log.opening.link,
       nextIdentity: () => this.#nextIdentity(log),
       onFatal,
       ...shardExtras(this.#options),
@@ -125,6 +148,7 @@ export class CellNode {
   /** Answers what is under way, writes a last checkpoint, closes everything but the ports it was given. */
   async stop(): Promise<void> {
     this.#isStopped = true;
+    this.#keeper?.close();
     await this.#shard?.stop();
     await this.#log?.close();
   }
@@ -152,8 +176,10 @@ export class CellNode {
     return this.shard.machine;
   }
 
+  /** From the moment at which its chain is known, which at the first start takes a quorum. */
   get log(): VirtualLog {
-    return this.#opened.log;
+    invariant(this.#virtualLog !== undefined, "the node has not opened its log yet");
+    return this.#virtualLog;
   }
 
   get isServing(): boolean {
@@ -161,7 +187,19 @@ export class CellNode {
   }
 
   get groups(): readonly ConsensusGroup[] {
-    return this.#log?.engine.groups() ?? [];
+    return this.#log?.opening.engines.groups() ?? [];
+  }
+
+  /** Who belongs to the cell stands in its configuration. */
+  get metadataGroup(): ConsensusGroup | undefined {
+    return this.groups.find(({ group }) => group === metadataGroup);
+  }
+
+  /** Keeps the present segment of the log; undefined: this node has no part in that, or no group of the cell does it. */
+  get logGroup(): ConsensusGroup | undefined {
+    const last = this.#virtualLog?.chain().segments.at(-1);
+    const number = last === undefined ? undefined : groupOf(last);
+    return this.groups.find(({ group }) => group === number);
   }
 
   get status(): CellNodeStatus {
@@ -171,7 +209,7 @@ export class CellNode {
       identity: identity.present,
       damage,
       network: hub.statistics(),
-      shard: this.shard.status,
+      shard: this.#shard?.status,
     };
   }
 
@@ -197,7 +235,7 @@ export class CellNode {
 
   #logOptions(): Parameters<typeof openCellLog>[0] {
     const { disk, network, clock, random, cell, node, bootstrap, settings, onFatal, mutations } = this.#options;
-    const { observeGroup } = this.#options;
+    const { observeGroup, initialEngine, engines } = this.#options;
     return {
       disk,
       network,
@@ -208,7 +246,9 @@ export class CellNode {
       bootstrap,
       onFatal,
       ...(settings?.wal === undefined ? {} : { wal: settings.wal }),
-      ...(settings?.raft === undefined ? {} : { raft: settings.raft }),
+      ...(settings?.raft === undefined ? {} : { settings: settings.raft }),
+      ...(initialEngine === undefined ? {} : { initialEngine }),
+      ...(engines === undefined ? {} : { engines }),
       ...(observeGroup === undefined ? {} : { observeGroup }),
       ...(mutations === undefined ? {} : { mutations }),
     };

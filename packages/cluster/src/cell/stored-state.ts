@@ -8,6 +8,7 @@ import type { CounterMachine } from "@quipu/counters";
 import { encodeLogWords, foundingStart, type VirtualLog } from "@quipu/log";
 import { encodeLogStart } from "@quipu/protocol";
 import { Checkpointer } from "../checkpointer.ts";
+import { firstSegmentOf } from "./group-numbers.ts";
 import { putLogStart } from "../snapshot/log-start.ts";
 
 export interface StoredStateOptions {
@@ -33,7 +34,8 @@ export async function storeState(options: StoredStateOptions): Promise<void> {
   await new Checkpointer({ store, machine, log, clock, onFatal, storedUpTo, trimLimit }).checkpoint();
   const last = machine.appliedLsn;
   const start = encodeLogStart(foundingStart([founder], logIndex(last)));
-  const words = last === lsn(0) ? undefined : encodeLogWords({ engine: "raft", parameters: "1", words: start });
+  const segment = firstSegmentOf([founder], last, "raft");
+  const words = last === lsn(0) ? undefined : encodeLogWords({ ...segment, words: start });
   const batch = store.batch();
   putLogStart(batch, founder, words);
   await batch.write({ sync: true });

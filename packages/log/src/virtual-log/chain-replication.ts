@@ -5,9 +5,11 @@ import type { LogReplication } from "../loglet.ts";
 import { decodeLogWords, encodeLogWords } from "./log-words.ts";
 import type { OpenSegment } from "./open-segment.ts";
 
-/** Who keeps the log, where its present engine does not say. */
+/** What the members of a cell agree upon beside the log, for segments whose engines know no members. */
 export interface ChainMembers {
   configuration(): Configuration;
+  /** This node has the state up to `upTo` in a synced store. Returns up to where the log may be trimmed. */
+  agreed(upTo: Lsn): Lsn;
 }
 
 export interface ChainReplicationOptions {

@@ -158,7 +158,9 @@ class ChainedLog implements VirtualLog {
   }
 
   async trim(upTo: Lsn): Promise<void> {
-    for (const segment of [...this.#segments]) await segment.trim(upTo);
+    const { members } = this.#options;
+    const agreed = members === undefined ? upTo : lsn(Math.min(upTo, members.agreed(upTo)));
+    for (const segment of [...this.#segments]) await segment.trim(segment.replication === undefined ? agreed : upTo);
     await this.dropTrimmed();
   }
 
@@ -177,18 +179,17 @@ class ChainedLog implements VirtualLog {
 
   async reconfigure(engine: string, request?: string): Promise<Chain> {
     const target = this.#engine(engine);
+    // Somebody's switch that is under way comes first.
+    await this.#exclusively(() => this.#completeNewest());
+    const last = this.#last();
     // Before the seal, so that nobody waits for it.
     const next = { engine, parameters: await target.prepare(request) };
     await this.#exclusively(async () => {
       await this.#refresh();
-      // Somebody's switch that is under way comes first.
-      if (this.#chain.next !== undefined) await this.#complete();
-      if (this.#chain.next !== undefined) {
-        await target.discard(next.parameters);
-        throw new QuipuError("OVERLOADED", "another switch is under way, and this node cannot complete it; retry");
-      }
-      await this.#announce(next);
-      await this.#complete();
+      // What was made ready before somebody else's switch never follows it: engines number what they make.
+      if (this.#last() === last && this.#chain.next === undefined) await this.#announce(next);
+      else await target.discard(next.parameters);
+      await this.#completeNewest();
     });
     return this.#chain;
   }
@@ -309,6 +310,13 @@ class ChainedLog implements VirtualLog {
       await this.#announce({ engine, parameters: await this.#engine(engine).prepare() });
     }
     await this.#complete();
+  }
+
+  async #completeNewest(): Promise<void> {
+    await this.#refresh();
+    await this.#complete();
+    if (this.#chain.next === undefined) return;
+    throw new QuipuError("OVERLOADED", "a switch is under way that this node cannot complete; retry");
   }
 
   /** Says in the chain that `next` follows; of two who do, one wins, and the other follows. */

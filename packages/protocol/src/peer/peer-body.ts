@@ -90,6 +90,10 @@ export function writePeerBody(writer: ByteWriter, message: OtherMessage): void {
     case "stateHash":
       writeStateHashes(writer, message);
       return;
+    case "stored":
+      writeU32(writer, message.shard);
+      writer.varint(message.upTo);
+      return;
     default:
       unreachable(message);
   }
@@ -128,6 +132,8 @@ export function readPeerBody(reader: ByteReader, type: OtherMessage["type"]): Ot
       };
     case "stateHash":
       return readStateHashes(reader);
+    case "stored":
+      return { type, shard: reader.u32(), upTo: reader.varint() };
     default:
       return unreachable(type);
   }

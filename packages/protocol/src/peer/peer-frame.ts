@@ -56,6 +56,7 @@ const otherTypes: Readonly<Record<OtherMessage["type"], number>> = {
   groupMade: 42,
   groupMadeReply: 43,
   groupDropped: 44,
+  stored: 60,
 };
 const raftTypeNames = namesByNumber(raftTypes);
 const otherTypeNames = namesByNumber(otherTypes);

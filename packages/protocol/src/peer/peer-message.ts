@@ -19,7 +19,8 @@ export type PeerMessage =
   | SnapshotRequest
   | SnapshotChunk
   | SnapshotRefused
-  | StateHashes;
+  | StateHashes
+  | Stored;
 
 /** One message of one Raft group. */
 export interface RaftPeerMessage {
@@ -170,4 +171,11 @@ export interface StateHash {
   readonly position: number;
   /** 16 hexadecimal digits, lower case. */
   readonly hash: string;
+}
+
+/** The sender's state of the shard up to `upTo` stands in its synced store. Sent to all members once a second. */
+export interface Stored {
+  readonly type: "stored";
+  readonly shard: number;
+  readonly upTo: number;
 }
