@@ -9,40 +9,21 @@ import { ReadQueue } from "../read-queue.ts";
 import { Acknowledgements } from "./acknowledgements.ts";
 import type { Accepted, PaxosHeartbeatReply } from "./messages.ts";
 import { Progress } from "./progress.ts";
-import { valueFor } from "./proposer.ts";
 import { askBarrier, confirmBarriers } from "./reads.ts";
 import { announceChosen, broadcastHeartbeat, sendAccepts, sendToAll } from "./replication.ts";
 import type { Answer, Leader } from "./role.ts";
 import type { PaxosState } from "./state.ts";
 import { continueTransfer, tickTransfer } from "./transfer.ts";
 
-/** Phase 1 is done. What others know to be chosen is learned, all above it proposed again. */
-export function becomeLeader(
-  state: PaxosState,
-  answers: ReadonlyMap<MemberId, Answer>,
-  chosen: LogIndex,
-  values: ReadonlyMap<LogIndex, Entry>,
-  reportedLast: LogIndex,
-): void {
+/** Phase 1 is done; `recoveredUpTo` is the last slot of which it found something. */
+export function becomeLeader(state: PaxosState, answers: ReadonlyMap<MemberId, Answer>, recoveredUpTo: LogIndex): void {
   const { log } = state;
-  learnChosen(state, chosen, values);
-  // Behind a chosen seal all is void, and nothing will be proposed.
-  const last = log.sealedAt ?? reportedLast;
-  const ballot = state.promised;
-  state.acceptIn(ballot, moved(last, 1));
-  const entries: Entry[] = [];
-  for (let index = moved(log.committed, 1); index <= last; index = moved(index, 1)) {
-    const content = valueFor(state, values.get(index));
-    if (content !== undefined) entries.push({ index, term: ballot, ...content });
-  }
-  if (entries.length > 0) state.write(entries);
-  state.advance();
   const leader: Leader = {
     role: "leader",
     progress: new Map(),
     reads: new ReadQueue(),
     acknowledgements: new Acknowledgements(moved(log.committed, 1), state.quorums.phase2),
-    recoveredUpTo: last,
+    recoveredUpTo,
     heartbeatNumber: 0,
     heartbeatElapsedTicks: 0,
     transfer: undefined,
@@ -53,23 +34,10 @@ export function becomeLeader(
     const answer = answers.get(member);
     const progress = new Progress(moved(log.last, 1), state.bitOf(member));
     leader.progress.set(member, progress);
-    if (answer?.isComplete === true && answer.chosen <= last) progress.replicateFrom(moved(answer.chosen, 1));
+    if (answer?.isComplete === true && answer.chosen <= log.last) progress.replicateFrom(moved(answer.chosen, 1));
   }
   broadcastHeartbeat(state, leader);
   sendToAll(state, leader);
-}
-
-function learnChosen(state: PaxosState, chosen: LogIndex, values: ReadonlyMap<LogIndex, Entry>): void {
-  const { log } = state;
-  const learned: Entry[] = [];
-  for (let index = moved(log.committed, 1); index <= chosen; index = moved(index, 1)) {
-    const value = values.get(index);
-    const own = log.entry(index);
-    if (value !== undefined && (own === undefined || own.term < value.term)) learned.push(value);
-    state.learn(index);
-  }
-  if (learned.length > 0) state.write(learned);
-  state.advance();
 }
 
 export function tickLeader(state: PaxosState, leader: Leader): void {

@@ -1,14 +1,14 @@
 /**
  * Phase 1: a candidate asks every slot above its chosen prefix at once, and becomes the leader when a quorum has told
- * all it has. For each slot it proposes the value that was accepted in the highest ballot, and where nobody reported
- * any, below one that was, a no-op (P2c).
+ * all it has.
  */
 import { invariant } from "@quipu/core";
-import type { Entry, EntryContent } from "../contract.ts";
+import type { Entry } from "../contract.ts";
 import { higher, moved } from "../entries.ts";
 import type { LogIndex, MemberId, Term } from "../quantities.ts";
 import { becomeLeader } from "./leader.ts";
-import type { AcceptedBallot, Promised, Rejected, TakeOver } from "./messages.ts";
+import type { Promised, Rejected, TakeOver } from "./messages.ts";
+import { recover } from "./recovery.ts";
 import type { Answer, Candidate } from "./role.ts";
 import type { PaxosState } from "./state.ts";
 
@@ -134,49 +134,7 @@ export function concludePhase1(state: PaxosState, role: Candidate): void {
   for (const { isComplete } of role.answers.values()) count += isComplete ? 1 : 0;
   const needed = state.mutation === "phase-1-quorum-too-small" ? state.quorums.phase1 - 1 : state.quorums.phase1;
   if (!ownCounts || count < needed) return;
-  const { chosen, values, last } = recover(state, role);
-  becomeLeader(state, role.answers, chosen, values, last);
-}
-
-interface Recovered {
-  /** Every slot up to this is chosen. */
-  readonly chosen: LogIndex;
-  /** By slot, from the own chosen prefix on up to `last`: the highest ballot's, own ones among them. */
-  readonly values: ReadonlyMap<LogIndex, Entry>;
-  readonly last: LogIndex;
-}
-
-function recover(state: PaxosState, role: Candidate): Recovered {
-  const { log } = state;
-  const ignoresOthers = state.mutation === "own-value-although-one-was-reported";
-  const values = ignoresOthers ? new Map<LogIndex, Entry>() : role.reported;
-  let chosen = log.committed;
-  let accepted: AcceptedBallot = state.accepted;
-  for (const answer of role.answers.values()) {
-    if (!answer.isComplete || ignoresOthers) continue;
-    chosen = higher(chosen, answer.chosen);
-    if (answer.accepted.ballot > accepted.ballot) accepted = answer.accepted;
-  }
-  for (let index = moved(log.committed, 1); index <= log.last; index = moved(index, 1)) {
-    const own = log.entry(index);
-    const other = values.get(index);
-    if (own !== undefined && (other === undefined || own.term > other.term)) values.set(index, own);
-  }
-  let last = chosen;
-  const keepsStale = state.mutation === "stale-higher-slots-kept";
-  for (const [index, { term }] of values) {
-    // The order rule: the leader of the highest ballot found nothing there, so nothing below it can have been chosen.
-    if (index > chosen && index >= accepted.freeFrom && term < accepted.ballot && !keepsStale) values.delete(index);
-    else last = higher(last, index);
-  }
-  return { chosen, values, last };
-}
-
-/** What the leader of a new ballot proposes in a slot. */
-export function valueFor(state: PaxosState, reported: Entry | undefined): EntryContent | undefined {
-  if (reported === undefined) return state.mutation === "no-noop-fill" ? undefined : { kind: "noop" };
-  if (reported.kind === "seal" && state.mutation === "seal-forgotten-in-phase-1") return { kind: "noop" };
-  return reported.kind === "record" ? { kind: "record", data: reported.data } : { kind: reported.kind as "seal" };
+  becomeLeader(state, role.answers, recover(state, role));
 }
 
 /** A snapshot came: phase 1 goes on above it. */
