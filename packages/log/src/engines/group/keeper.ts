@@ -1,5 +1,5 @@
 /**
- * Who belongs to a group, as far as no operator has to say it: a member that is in no configuration asks to be let in;
+ * Who belongs to a group whose members change, as far as no operator has to say it: a member that is in no configuration asks to be let in;
  * the leader lets it in as a learner, in place of the member that its node was before it lost its disk, and makes learners
  * that have caught up voters. One change at a time; what is refused is tried again later. A leader whose disk is full
  * hands its leadership over.
@@ -12,20 +12,23 @@ export type ChangeMembers = (voters: readonly MemberId[], learners: readonly Mem
 export class MembershipKeeper {
   readonly #host: GroupHost;
   readonly #change: ChangeMembers;
+  readonly #membersChange: boolean;
   /** A change of this keeper is under way. */
   #changing = false;
 
-  constructor(host: GroupHost, change: ChangeMembers) {
+  constructor(host: GroupHost, change: ChangeMembers, membersChange: boolean) {
     this.#host = host;
+    this.#membersChange = membersChange;
     this.#change = change;
   }
 
   tick(): void {
     const { settings, nowTicks, leadership, configuration } = this.#host;
     const isLeader = leadership.role === "leader";
+    if (isLeader && nowTicks % settings.joinTicks === 0) this.#handOver();
+    if (!this.#membersChange) return;
     if (isLeader && settings.promoteLearners && configuration.learners.length > 0) this.#promote();
     if (nowTicks % settings.joinTicks !== 0) return;
-    if (isLeader) this.#handOver();
     // A member that was taken out knows a configuration, and stays out.
     if (membersOf(configuration).length === 0 || this.#mayNotBeIn()) this.#askToJoin();
   }
@@ -43,7 +46,7 @@ export class MembershipKeeper {
 
   /** Inside of a job. */
   onJoin(from: MemberId): void {
-    if (!this.#mayChange()) return;
+    if (!this.#membersChange || !this.#mayChange()) return;
     const { configuration, progress } = this.#host.inspect();
     // A very late message of a member that was replaced since: nobody is there who could be let in.
     if (membersOf(configuration).includes(from) || !this.#host.hub.peers().includes(from)) return;
