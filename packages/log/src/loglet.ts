@@ -68,7 +68,8 @@ export interface Loglet {
    * - `LOG_SEALED` (definite): surely not in this log, now or later; go to the successor.
    * - `LOG_APPEND_UNKNOWN`, `DISK_FAILED` (unknown): may be in the log or appear in it, below the sealed tail. Where a
    *   leader died between two messages, of several records perhaps only the first ones.
-   * - `OVERLOADED`, `DISK_FULL`, `SHUTTING_DOWN` (definite): not taken.
+   * - `OVERLOADED`, `DISK_FULL`, `SHUTTING_DOWN` (definite): not taken. Of an external engine also `NOQUORUM`, `LOG_FULL`,
+   *   and `VALUE_TOO_LARGE` for more than one value of its service holds.
    */
   append(records: readonly Uint8Array[]): Promise<Appended>;
 
@@ -92,6 +93,9 @@ export interface Loglet {
 
   /** Only of engines that keep the log on several nodes. */
   readonly replication?: LogReplication;
+
+  /** True when this loglet nears an end of its own (a counter of the service that keeps it): it should be succeeded soon. */
+  readonly wearsOut?: boolean;
 
   /** Gives up resources; what is stored stays. Appends under way end as `SHUTTING_DOWN` or resolve. */
   close(): Promise<void>;
