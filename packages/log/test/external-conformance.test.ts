@@ -4,7 +4,8 @@ import { logletConformance } from "../src/testing/mod.ts";
 import { TestCluster } from "./external-harness.ts";
 
 for (const delayMsMax of [0, 20]) {
-  const faults = delayMsMax === 0 ? {} : { delayMsMax, requestsLost: 50, answersLost: 50, hintsMissed: 300, readsOld: 300 };
+  const faults =
+    delayMsMax === 0 ? {} : { delayMsMax, requestsLost: 50, answersLost: 50, hintsMissed: 300, readsOld: 300 };
   const name = delayMsMax === 0 ? "external" : "external, requests lost";
 
   logletConformance(name, async () => {

@@ -105,7 +105,8 @@ class ExternalSimulation {
       await this.#heal();
       return this.#result();
     } catch (error) {
-      if (error instanceof SimulationFailure) throw new SimulationFailure(error.check, `seed ${seed}: ${error.message}`);
+      if (error instanceof SimulationFailure)
+        throw new SimulationFailure(error.check, `seed ${seed}: ${error.message}`);
       throw new SimulationFailure("threw", `seed ${seed}: ${String(error)}`, error);
     }
   }
@@ -114,7 +115,9 @@ class ExternalSimulation {
     // So that time goes on even if nobody does anything.
     this.#after(runMs, () => undefined);
     while (this.#parameters === "") {
-      this.#parameters = await this.#engine({ alive: true }).prepare().catch(() => "");
+      this.#parameters = await this.#engine({ alive: true })
+        .prepare()
+        .catch(() => "");
     }
     for (let number = 1; number <= nodes; number++) this.#guard(this.#start(number));
     this.#every(3000, () => this.#outage());
@@ -164,7 +167,7 @@ class ExternalSimulation {
 
   /** One caller of a node: bursts of appends, without waiting in between. */
   async #append(number: number, loglet: Loglet, observer: LogObserver, life: ProcessLife): Promise<void> {
-    for (let call = 1; life.alive && !this.#faultsEnd; ) {
+    for (let call = 1; life.alive && !this.#faultsEnd;) {
       const burst = 1 + this.#random.below(this.#random.chance(1, 8) ? 40 : 4);
       for (let i = 0; i < burst; i++) {
         const texts = Array.from({ length: 1 + this.#random.below(3) }, (_, at) => `${observer.name}, ${call}.${at}`);
@@ -182,7 +185,11 @@ class ExternalSimulation {
       const acknowledged = this.#book.acknowledgedTo;
       try {
         const tail = await loglet.tail();
-        check(tail.tail > acknowledged, "read-stale", () => `a tail of ${tail.tail} after ${acknowledged} was acknowledged`);
+        check(
+          tail.tail > acknowledged,
+          "read-stale",
+          () => `a tail of ${tail.tail} after ${acknowledged} was acknowledged`,
+        );
         if (tail.sealed) this.#checkSealed(tail.tail);
       } catch (error) {
         if (error instanceof SimulationFailure) throw error;
@@ -232,7 +239,10 @@ class ExternalSimulation {
     this.#guard(
       node.loglet.seal().then(
         () => this.#book.sealed(),
-        (error: unknown) => check(error instanceof QuipuError && (this.#damaged > 0 || error.code !== "LOG_CORRUPT"), "seal", () => String(error)),
+        (error: unknown) =>
+          check(error instanceof QuipuError && (this.#damaged > 0 || error.code !== "LOG_CORRUPT"), "seal", () =>
+            String(error),
+          ),
       ),
     );
   }
