@@ -9,11 +9,15 @@ import { SimulatedClock, WallClock } from "../clock.ts";
 import { check, SimulationFailure } from "../failure.ts";
 import { type ProcessLife, Scheduler } from "../scheduler.ts";
 import { LogBook, type LogObserver } from "./log-book.ts";
-import { ModelCluster, noFaults } from "./model-service.ts";
+import { ModelCluster, type ModelServiceFaults, noFaults } from "./model-service.ts";
 
 export interface ExternalSimulationOptions {
   readonly seed: number;
   readonly mutation?: ExternalMutation;
+  /** In place of what the seed draws. */
+  readonly faults?: Partial<ModelServiceFaults>;
+  /** Some node seals the log; else in every second run. */
+  readonly seal?: boolean;
   /** Somebody removes a batch, or changes it, while no node that is up has read it. */
   readonly damage?: boolean;
 }
@@ -91,6 +95,7 @@ class ExternalSimulation {
         hintsMissed: seldom(1000),
         hintsWrong: seldom(500),
         readsOld: seldom(1000),
+        ...options.faults,
       },
       ...(this.#random.chance(1, 4) ? { bytesMax: 4000 + this.#random.below(20_000) } : {}),
       ...(options.mutation === undefined ? {} : { mutation: options.mutation }),
@@ -123,7 +128,8 @@ class ExternalSimulation {
     this.#every(3000, () => this.#outage());
     this.#every(4000, () => this.#crash());
     this.#every(1500, () => this.#trim());
-    if (this.#random.chance(1, 2)) this.#after(runMs / 2 + this.#random.below(runMs / 2), () => this.#seal());
+    if (this.#random.chance(1, 2) || this.#options.seal === true)
+      this.#after(runMs / 2 + this.#random.below(runMs / 2), () => this.#seal());
     if (this.#options.damage === true) this.#after(runMs / 2, () => this.#damage());
   }
 
