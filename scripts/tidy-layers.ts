@@ -30,6 +30,7 @@ export const layers: Readonly<Record<string, Layer>> = {
     node: checksumOnly,
   },
   client: { packages: ["core", "routing", "protocol"], node: "all" },
+  "log-etcd": { packages: ["core", "log"], node: "all" },
   server: {
     packages: ["core", "routing", "counters", "consensus", "protocol", "log", "cluster", "client"],
     node: "all",
