@@ -29,11 +29,9 @@ export class Unanswered extends Error {
   }
 }
 
-export interface Reply {
-  /** 0: done; else see `code`. */
-  readonly code: number;
-  readonly body: JuteReader;
-}
+/** A refusal (`code` in protocol.ts): nothing was done. */
+export type Reply<T> =
+  { readonly done: true; readonly value: T } | { readonly done: false; readonly code: number };
 
 export interface ConnectionOptions {
   readonly endpoint: Endpoint;
@@ -56,7 +54,8 @@ export interface ConnectionOptions {
 
 interface Pending {
   readonly sentAtMs: number;
-  readonly resolve: (reply: Reply) => void;
+  /** Throws JuteError. */
+  readonly answer: (replyCode: number, body: JuteReader) => void;
   readonly reject: (reason: Unanswered) => void;
 }
 
@@ -96,12 +95,16 @@ export class Connection {
     );
   }
 
-  send({ operation, frame }: Request): Promise<Reply> {
+  send<T>({ operation, frame, decode }: Request<T>): Promise<Reply<T>> {
     if (this.#ended) return Promise.reject(new Unanswered("the connection ended", false));
     const id = this.#nextId;
     this.#nextId = id === requestIdMax ? 1 : id + 1;
     const sentAtMs = this.#write(operation, id, frame);
-    return new Promise((resolve, reject) => this.#pending.set(id, { sentAtMs, resolve, reject }));
+    return new Promise((resolve, reject) => {
+      const answer = (replyCode: number, body: JuteReader): void =>
+        resolve(replyCode === code.ok ? { done: true, value: decode(body) } : { done: false, code: replyCode });
+      this.#pending.set(id, { sentAtMs, answer, reject });
+    });
   }
 
   /** Idempotent. Requests without an answer are lost. */
@@ -200,12 +203,17 @@ export class Connection {
     }
     const pending = this.#pending.get(id);
     if (pending === undefined) return this.end(`an answer to request ${id}, which was not sent`);
+    const isExpired = replyCode === code.sessionExpired;
+    if (isExpired || replyCode === code.sessionMoved) {
+      // This request was refused, and nothing behind it will be done on this connection.
+      this.#pending.delete(id);
+      const cause = isExpired ? "the session has expired" : "the session is served elsewhere";
+      pending.reject(new Unanswered(cause, false));
+      return this.end(cause, isExpired);
+    }
+    pending.answer(replyCode, reader);
     this.#pending.delete(id);
     if (transaction > 0n) this.#options.onSeen(transaction);
-    pending.resolve({ code: replyCode, body: reader });
-    // Another connection has the session: this one will do nothing any more. The request was refused.
-    if (replyCode === code.sessionMoved) this.end("the session is served elsewhere");
-    if (replyCode === code.sessionExpired) this.end("the session has expired", true);
   }
 
   /** WatcherEvent: type, state of the session, path. */

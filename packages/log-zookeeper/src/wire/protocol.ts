@@ -68,39 +68,52 @@ export interface Node {
 export type TransactionResult =
   { readonly done: true } | { readonly done: false; readonly failed: number; readonly code: number };
 
-/** A frame without length and request id, which the connection fills in. */
-export interface Request {
+/** What is sent, and what its answer says. */
+export interface Request<T> {
   readonly operation: number;
+  /** Without length and request id, which the connection fills in. Sent once. */
   readonly frame: Buffer;
+  /** Throws JuteError. */
+  readonly decode: (body: JuteReader) => T;
 }
 
-const request = (operation: number, writer: JuteWriter): Request => ({ operation, frame: writer.bytes() });
+const request = <T>(operation: number, writer: JuteWriter, decode: (body: JuteReader) => T): Request<T> => ({
+  operation,
+  frame: writer.bytes(),
+  decode,
+});
 
-export const getData = (path: string, watch: boolean): Request =>
-  request(opCode.getData, new JuteWriter().string(path).boolean(watch));
+const nothing = (): void => undefined;
 
-export const exists = (path: string, watch: boolean): Request =>
-  request(opCode.exists, new JuteWriter().string(path).boolean(watch));
+export const getData = (path: string, watch: boolean): Request<Node> =>
+  request(opCode.getData, new JuteWriter().string(path).boolean(watch), readNode);
 
-export const getChildren = (path: string): Request =>
-  request(opCode.getChildren, new JuteWriter().string(path).boolean(false));
+/** The watch also stands where there is no such node. */
+export const exists = (path: string, watch: boolean): Request<void> =>
+  request(opCode.exists, new JuteWriter().string(path).boolean(watch), nothing);
 
-export const create = (path: string, value: Uint8Array, access: Access): Request =>
-  request(opCode.create, writeCreate(new JuteWriter(), path, value, access));
+export const getChildren = (path: string): Request<readonly string[]> =>
+  request(opCode.getChildren, new JuteWriter().string(path).boolean(false), (body) => body.strings());
 
-export const setData = (path: string, value: Uint8Array, version: number): Request =>
-  request(opCode.setData, new JuteWriter().string(path).buffer(value).int(version));
+export const create = (path: string, value: Uint8Array, access: Access): Request<void> =>
+  request(opCode.create, writeCreate(new JuteWriter(), path, value, access), nothing);
 
-export const remove = (path: string): Request => request(opCode.delete, new JuteWriter().string(path).int(anyVersion));
+export const setData = (path: string, value: Uint8Array, version: number): Request<void> =>
+  request(opCode.setData, new JuteWriter().string(path).buffer(value).int(version), nothing);
 
-export const closeSession = (): Request => request(opCode.closeSession, new JuteWriter());
+export const remove = (path: string): Request<void> =>
+  request(opCode.delete, new JuteWriter().string(path).int(anyVersion), nothing);
 
-export const ping = (): Request => request(opCode.ping, new JuteWriter());
+export const closeSession = (): Request<void> => request(opCode.closeSession, new JuteWriter(), nothing);
 
-export const authenticate = (credentials: string): Request =>
-  request(opCode.authenticate, new JuteWriter().int(0).string("digest").buffer(Buffer.from(credentials, "utf8")));
+export const ping = (): Request<void> => request(opCode.ping, new JuteWriter(), nothing);
 
-export function transaction(operations: readonly Operation[], access: Access): Request {
+export const authenticate = (credentials: string): Request<void> => {
+  const writer = new JuteWriter().int(0).string("digest").buffer(Buffer.from(credentials, "utf8"));
+  return request(opCode.authenticate, writer, nothing);
+};
+
+export function transaction(operations: readonly Operation[], access: Access): Request<TransactionResult> {
   const writer = new JuteWriter();
   for (const operation of operations) {
     writeMultiHeader(writer, opCode[operation.type]);
@@ -117,17 +130,17 @@ export function transaction(operations: readonly Operation[], access: Access): R
         break;
     }
   }
-  return request(opCode.multi, endMulti(writer));
+  return request(opCode.multi, endMulti(writer), readTransaction);
 }
 
-/** All of one moment. */
-export function readAll(paths: readonly string[]): Request {
+/** All of one moment. In the answer a number is the code of a refusal. */
+export function readAll(paths: readonly string[]): Request<readonly (Node | number)[]> {
   const writer = new JuteWriter();
   for (const path of paths) {
     writeMultiHeader(writer, opCode.getData);
     writer.string(path).boolean(false);
   }
-  return request(opCode.multiRead, endMulti(writer));
+  return request(opCode.multiRead, endMulti(writer), (body) => readMulti(body, () => readNode(body)));
 }
 
 const persistent = 0;
@@ -159,12 +172,12 @@ function readStat(reader: JuteReader): { readonly version: number; readonly chil
   return { version, children };
 }
 
-export function readNode(reader: JuteReader): Node {
+function readNode(reader: JuteReader): Node {
   const value = reader.buffer();
   return { value, ...readStat(reader) };
 }
 
-export function readTransaction(reader: JuteReader): TransactionResult {
+function readTransaction(reader: JuteReader): TransactionResult {
   const codes = readMulti(reader, (operation) => {
     if (operation === opCode.create) reader.string();
     if (operation === opCode.setData) readStat(reader);
@@ -172,11 +185,6 @@ export function readTransaction(reader: JuteReader): TransactionResult {
   // Operations in front of the one that failed say 0, those behind it -2.
   const failed = codes.findIndex((value) => value !== code.ok);
   return failed < 0 ? { done: true } : { done: false, failed, code: codes[failed] ?? code.ok };
-}
-
-/** A number is the code of a refusal. */
-export function readNodes(reader: JuteReader): readonly (Node | number)[] {
-  return readMulti(reader, () => readNode(reader));
 }
 
 function readMulti<T>(reader: JuteReader, readResult: (operation: number) => T): readonly (T | number)[] {
