@@ -197,10 +197,7 @@ export class Client {
     return result;
   }
 
-  #nodes(
-    paths: readonly string[],
-    reply: Reply<readonly (Node | number)[]>,
-  ): readonly (Node | undefined)[] {
+  #nodes(paths: readonly string[], reply: Reply<readonly (Node | number)[]>): readonly (Node | undefined)[] {
     if (!reply.done) throw this.#refusal(paths[0] ?? "", reply.code);
     return paths.map((path, place) => {
       const found = reply.value[place] ?? code.noNode;
@@ -277,7 +274,7 @@ export class Client {
       } catch (error) {
         if (!(error instanceof Unanswered)) throw this.#afterDoubt(error, mayBeDone);
         mayBeDone ||= error.sent && kind === "write";
-        if (performance.now() >= deadlineMs) {
+        if (performance.now() >= deadlineMs || this.#session.isClosed) {
           throw this.error(mayBeDone ? "LOG_APPEND_UNKNOWN" : "NOQUORUM", error.message, error);
         }
       }

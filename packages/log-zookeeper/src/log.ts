@@ -103,7 +103,7 @@ export class ZooKeeperLog implements ExternalLog {
     const batches: Uint8Array[] = [];
     let bytes = 0;
     // The first alone: its size says how many fit. Then as many as are likely to.
-    for (let ahead = 1; bytes < bytesMax || batches.length === 0; ) {
+    for (let ahead = 1; bytes < bytesMax || batches.length === 0;) {
       const numbers = Array.from({ length: ahead }, (_, i) => from + batches.length + i);
       const found = await this.#client.readEach(numbers.map((number) => this.#paths.batch(number)));
       for (const node of found) {
@@ -131,7 +131,7 @@ export class ZooKeeperLog implements ExternalLog {
   async trim(firstBatch: number, trimmedUpTo: Lsn): Promise<void> {
     const wanted = await this.#allow(firstBatch, trimmedUpTo);
     // Another trim, here or elsewhere, may be at the same batches.
-    for (let at = wanted.removedBelow; at < wanted.firstBatch; ) {
+    for (let at = wanted.removedBelow; at < wanted.firstBatch;) {
       const end = Math.min(wanted.firstBatch, at + removalsMax);
       await this.#removeBatches(at, end);
       at = end;

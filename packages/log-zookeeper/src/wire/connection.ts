@@ -30,8 +30,7 @@ export class Unanswered extends Error {
 }
 
 /** A refusal (`code` in protocol.ts): nothing was done. */
-export type Reply<T> =
-  { readonly done: true; readonly value: T } | { readonly done: false; readonly code: number };
+export type Reply<T> = { readonly done: true; readonly value: T } | { readonly done: false; readonly code: number };
 
 export interface ConnectionOptions {
   readonly endpoint: Endpoint;
@@ -236,4 +235,3 @@ export class Connection {
     }
   }
 }
-

@@ -66,7 +66,8 @@ export interface Node {
 
 /** How a transaction went: done as a whole, or not at all because of one of its operations. */
 export type TransactionResult =
-  { readonly done: true } | { readonly done: false; readonly failed: number; readonly code: number };
+  | { readonly done: true }
+  | { readonly done: false; readonly failed: number; readonly code: number };
 
 /** What is sent, and what its answer says. */
 export interface Request<T> {

@@ -57,6 +57,10 @@ export class Session {
     this.#connect();
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   /** Rejects with {@link Unanswered}. Requests are sent in the order of the calls. */
   ask<T>(request: Request<T>): Promise<Reply<T>> {
     const connection = this.#connection;
