@@ -68,7 +68,7 @@ export class Session {
     if (connection !== undefined && this.#isConnected) return connection.send(request);
     return new Promise((resolve, reject) => {
       const waiting: Waiting = {
-        send: (found) => found.send(request).then(resolve, reject),
+        send: (found) => void found.send(request).then(resolve, reject),
         refuse: (cause) => reject(new Unanswered(cause, false)),
         timer: setTimeout(() => {
           this.#waiting.delete(waiting);
