@@ -38,3 +38,6 @@ export { type Bootstrap, foundingStart, restoreGroup } from "./engines/raft/rest
 export { raftEngineSettings, type RaftEngineSettings } from "./engines/raft/settings.ts";
 export { startTicks, type TickSettings } from "./engines/raft/ticks.ts";
 export type { BlobStore, ExternalLog, ExternalService, LogHead } from "./engines/external/service.ts";
+export { externalEngine, type ExternalEngineOptions } from "./engines/external/engine.ts";
+export type { ExternalMutation } from "./engines/external/mutation.ts";
+export { type ExternalEngineSettings, externalEngineSettings } from "./engines/external/settings.ts";
