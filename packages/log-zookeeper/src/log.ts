@@ -38,6 +38,8 @@ export class ZooKeeperLog implements ExternalLog {
   readonly #barrier: string;
   readonly #paths: LogPaths;
   readonly #limits: LogLimits;
+  /** The furthest trim that this handle has shown. Trims leave the head's version alone, so an append may miss one. */
+  #shownTrim = { firstBatch: 1, trimmedUpTo: 0 };
 
   constructor(client: Client, barrier: string, paths: LogPaths, limits: LogLimits) {
     this.#client = client;
@@ -93,7 +95,10 @@ export class ZooKeeperLog implements ExternalLog {
       { type: "setData", path: head, value: encodeHead(at.nextBatch + 1, tail), version },
       { type: "create", path, value: batch },
     ]);
-    if (result.done) return this.#shown({ ...at, nextBatch: at.nextBatch + 1, tail }, version + 1);
+    if (result.done) {
+      const trim = at.firstBatch > this.#shownTrim.firstBatch ? {} : this.#shownTrim;
+      return this.#shown({ ...at, ...trim, nextBatch: at.nextBatch + 1, tail }, version + 1);
+    }
     if (result.code === code.badVersion) return undefined;
     if (result.code === code.nodeExists) throw this.#corrupt(path, "is there, but the head does not say so");
     throw this.#corrupt([open, head, this.#paths.batches][result.failed] ?? path, "is missing");
@@ -196,6 +201,7 @@ export class ZooKeeperLog implements ExternalLog {
     if (decoded === undefined) throw this.#corrupt(this.#paths.head, "is not what was written there");
     const { firstBatch, trimmedUpTo } = this.#decodeTrim(trim);
     if (firstBatch > decoded.nextBatch) throw this.#corrupt(this.#paths.trim, "is ahead of the head");
+    if (firstBatch > this.#shownTrim.firstBatch) this.#shownTrim = { firstBatch, trimmedUpTo };
     return this.#shown({ ...decoded, firstBatch, trimmedUpTo, sealed }, version);
   }
 

@@ -46,4 +46,8 @@ export { drawTimeline, type TimelineOptions } from "./linearizability/timeline.t
 export type { NotLinearizable, Verdict } from "./linearizability/verdict.ts";
 export { checkWitness, type WitnessOptions } from "./linearizability/witness.ts";
 export { ModelCluster, type ModelServiceFaults, type ModelServiceOptions, noFaults } from "./external/model-service.ts";
-export { type ExternalSimulationOptions, type ExternalSimulationResult, runExternalSimulation } from "./external/simulation.ts";
+export {
+  type ExternalSimulationOptions,
+  type ExternalSimulationResult,
+  runExternalSimulation,
+} from "./external/simulation.ts";

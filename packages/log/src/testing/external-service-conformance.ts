@@ -337,6 +337,19 @@ function trims(withClients: WithClients): void {
       expect(texts(await readAll(theirs, 4))).toEqual(["4", "5", "6"]);
     }));
 
+  test("no head of a handle goes back behind another in any part, trims and appends together", () =>
+    withClients(async ({ one, other }) => {
+      const log = await openNew(one, "a");
+      const theirs = await other.openLog("a");
+      const before = await append(log, "1", "2", "3");
+      await theirs.trim(3, lsn(2));
+      const seen = await log.head();
+      expect(seen).toMatchObject({ firstBatch: 3, trimmedUpTo: 2 });
+      // Whether the head is still `before` is up to the service.
+      const appended = await log.append(before, bytes("4"), lsn(5));
+      if (appended !== undefined) expect(appended).toMatchObject({ nextBatch: 5, firstBatch: 3, trimmedUpTo: 2 });
+    }));
+
   test("trim is monotone and idempotent", () =>
     withClients(async ({ one }) => {
       const log = await openNew(one, "a");

@@ -55,7 +55,8 @@ export class LogBook {
   /** Its node is dead: appends without an outcome have none. */
   forget(observer: LogObserver): void {
     observer.isGone = true;
-    for (const call of this.#calls) if (call.observer === observer && call.outcome === "open") this.#end(call, "unknown");
+    for (const call of this.#calls)
+      if (call.observer === observer && call.outcome === "open") this.#end(call, "unknown");
   }
 
   trimming(upTo: number): void {
@@ -105,7 +106,11 @@ export class LogBook {
         check(present > 0, "acknowledged-lost", () => `${texts[0]} is nowhere`);
       }
       if (first === undefined) continue;
-      check(positions.every((position, i) => position === first + i), "log-order", () => `${texts[0]} is torn apart`);
+      check(
+        positions.every((position, i) => position === first + i),
+        "log-order",
+        () => `${texts[0]} is torn apart`,
+      );
       const before = lastOf.get(observer) ?? 0;
       check(first > before, "log-order", () => `${texts[0]} at ${first} behind a later call at ${before}`);
       lastOf.set(observer, first);
@@ -142,13 +147,21 @@ export class LogBook {
   #take(observer: LogObserver, delivery: LogDelivery): void {
     if (observer.isGone) return;
     if (delivery.type === "gap") {
-      check(delivery.trimmedUpTo <= this.#trimmedUpTo, "trimmed-too-far", () => `${delivery.trimmedUpTo}, ${this.#trimmedUpTo}`);
+      check(
+        delivery.trimmedUpTo <= this.#trimmedUpTo,
+        "trimmed-too-far",
+        () => `${delivery.trimmedUpTo}, ${this.#trimmedUpTo}`,
+      );
       check(delivery.trimmedUpTo > observer.last, "log-order", () => `a gap up to ${delivery.trimmedUpTo}`);
       observer.last = delivery.trimmedUpTo;
       return;
     }
     const { first, records } = delivery;
-    check(first === observer.last + 1 || observer.last === 0, "log-order", () => `${observer.name}: ${first} after ${observer.last}`);
+    check(
+      first === observer.last + 1 || observer.last === 0,
+      "log-order",
+      () => `${observer.name}: ${first} after ${observer.last}`,
+    );
     for (const [i, record] of records.entries()) this.#see(first + i, textOf(record));
     observer.last = first + records.length - 1;
   }

@@ -105,7 +105,8 @@ class ExternalSimulation {
       await this.#heal();
       return this.#result();
     } catch (error) {
-      if (error instanceof SimulationFailure) throw new SimulationFailure(error.check, `seed ${seed}: ${error.message}`);
+      if (error instanceof SimulationFailure)
+        throw new SimulationFailure(error.check, `seed ${seed}: ${error.message}`);
       throw new SimulationFailure("threw", `seed ${seed}: ${String(error)}`, error);
     }
   }
@@ -160,7 +161,7 @@ class ExternalSimulation {
 
   /** One caller of a node: bursts of appends, without waiting in between. */
   async #append(number: number, loglet: Loglet, observer: LogObserver, life: ProcessLife): Promise<void> {
-    for (let call = 1; life.alive && !this.#faultsEnd; ) {
+    for (let call = 1; life.alive && !this.#faultsEnd;) {
       const burst = 1 + this.#random.below(this.#random.chance(1, 8) ? 40 : 4);
       for (let i = 0; i < burst; i++) {
         const texts = Array.from({ length: 1 + this.#random.below(3) }, (_, at) => `${observer.name}, ${call}.${at}`);
@@ -178,7 +179,11 @@ class ExternalSimulation {
       const acknowledged = this.#book.acknowledgedTo;
       try {
         const tail = await loglet.tail();
-        check(tail.tail > acknowledged, "read-stale", () => `a tail of ${tail.tail} after ${acknowledged} was acknowledged`);
+        check(
+          tail.tail > acknowledged,
+          "read-stale",
+          () => `a tail of ${tail.tail} after ${acknowledged} was acknowledged`,
+        );
         if (tail.sealed) this.#checkSealed(tail.tail);
       } catch (error) {
         if (error instanceof SimulationFailure) throw error;
@@ -228,7 +233,8 @@ class ExternalSimulation {
     this.#guard(
       node.loglet.seal().then(
         () => this.#book.sealed(),
-        (error: unknown) => check(error instanceof QuipuError && error.code !== "LOG_CORRUPT", "seal", () => String(error)),
+        (error: unknown) =>
+          check(error instanceof QuipuError && error.code !== "LOG_CORRUPT", "seal", () => String(error)),
       ),
     );
   }
