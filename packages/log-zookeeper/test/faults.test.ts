@@ -166,6 +166,39 @@ describe.skipIf(missing !== undefined)(`zookeeper, three servers${missing === un
       expect(await log.append(head, bytes("z"), lsn(head.tail + 1))).toBeDefined();
     },
   );
+
+  test(
+    "a leader that stood still while another was elected shows no old head and no old register",
+    { timeout: 180_000 },
+    async () => {
+      const prefix = newPrefix();
+      for (let round = 0; round < 2; round++) {
+        const leader = await untilLeader(ensemble);
+        const others = ensemble.endpoints.filter((_, server) => server !== leader);
+        // Keeps its connection while the leader stands still.
+        const patient = { sessionTimeoutMs: 10_000, patienceMs: 20_000 };
+        const old = openService({ endpoints: [ensemble.endpoints[leader] as string], prefix, ...patient });
+        const service = openService({ endpoints: others, prefix, sessionTimeoutMs, patienceMs: 20_000 });
+        await service.createLog(`log-${round}`);
+        const log = await service.openLog(`log-${round}`);
+        const oldLog = await old.openLog(`log-${round}`);
+        const at = await oldLog.head();
+        expect(await old.registers.compareAndSet(`register-${round}`, 0, bytes("old"))).toBe(true);
+
+        ensemble.pause(leader);
+        let head = await log.append(at, bytes("new"), lsn(2)).catch(() => undefined);
+        head ??= await log.head();
+        if (head.nextBatch === 1) head = await log.append(head, bytes("new"), lsn(2));
+        expect(head).toMatchObject({ nextBatch: 2 });
+        await service.registers.compareAndSet(`register-${round}`, 1, bytes("new"));
+        // These lie in front of it when it goes on. Its own `sync` would be answered then, before it has heard the news.
+        const seen = Promise.all([oldLog.head(), old.registers.get(`register-${round}`)]);
+        ensemble.resume(leader);
+        expect(await seen).toEqual([head, { version: 2, value: bytes("new") }]);
+        await closeServices();
+      }
+    },
+  );
 });
 
 /** Everything that `loglet` delivers from its start on, by position. */
@@ -180,4 +213,10 @@ function follow(loglet: Loglet): Map<number, string> {
     }
   });
   return found;
+}
+
+/** The server that leads, once there is one. */
+async function untilLeader(ensemble: ZooKeeperEnsemble): Promise<number> {
+  await expect.poll(() => ensemble.leader(), { timeout: 60_000, interval: 50 }).toBeGreaterThanOrEqual(0);
+  return ensemble.leader();
 }
