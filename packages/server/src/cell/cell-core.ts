@@ -20,6 +20,7 @@ import { CounterMachine } from "@quipu/counters";
 import { fileMetadataStore } from "@quipu/log";
 import { isLoopback } from "../config/loopback.ts";
 import { holdDataDirectory, metadataDirectory } from "../data-directory.ts";
+import { ServiceEngines } from "../engines/service-engines.ts";
 import type { CoreStatus, NodeCore } from "../node-core.ts";
 import type { NodeEndpoints } from "../node-status.ts";
 import { PeerTransport } from "../peers/peer-transport.ts";
@@ -64,6 +65,7 @@ class CellCore implements NodeCore {
   #transport: PeerTransport | undefined;
   #membership: CellMembership | undefined;
   #node: CellNode | undefined;
+  #services: ServiceEngines | undefined;
   #endpoints: NodeEndpoints | undefined;
   #isReady = false;
   #waitingFor: string | undefined = "the start";
@@ -254,15 +256,20 @@ class CellCore implements NodeCore {
     transport.setSelf({ name: cell.name, cell: membership.cell, node: membership.node });
     log.info({ cell: membership.cell.toString(16), node: membership.node, origin: membership.origin }, "in the cell");
     this.#wait("a majority of the cell");
+    const random = new CryptoRandom();
+    const services = new ServiceEngines({ settings: configuration.service, clock: ports.clock, random, log });
+    this.#services = services;
     const node = new CellNode({
       disk,
       store,
       network: transport.network,
       clock: ports.clock,
-      random: new CryptoRandom(),
+      random,
       cell: membership.cell,
       node: membership.node,
       bootstrap: membership.bootstrap,
+      engines: services.engines,
+      ...(configuration.engine === undefined ? {} : { initialEngine: configuration.engine }),
       settings: {
         checkpoints: { intervalMs: configuration.checkpointSeconds * 1000 },
         raft: { admits: (number) => this.#isInRoster(number) },
@@ -315,6 +322,7 @@ class CellCore implements NodeCore {
     this.#control.close();
     this.#failed(new QuipuError("SHUTTING_DOWN", "the node is stopping"));
     await this.#node?.stop();
+    await this.#services?.close();
   }
 
   // What the nodes tell each other

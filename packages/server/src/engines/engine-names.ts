@@ -1,13 +1,11 @@
 /** Engines that a log can be on, by the names that users type. */
 
-export const engineNames = ["local", "raft", "multi-paxos", "etcd", "zookeeper"] as const;
+export type EngineName = "local" | "raft" | "multi-paxos" | "etcd" | "zookeeper";
 
-export type EngineName = (typeof engineNames)[number];
+export const engineNames: readonly EngineName[] = ["local", "raft", "multi-paxos", "etcd", "zookeeper"];
 
 /** Services that keep the log, rather than nodes of Quipu. */
-export const serviceEngineNames = ["etcd", "zookeeper"] as const satisfies readonly EngineName[];
-
-export type ServiceEngineName = (typeof serviceEngineNames)[number];
+export type ServiceEngineName = "etcd" | "zookeeper";
 
 export function isServiceEngine(engine: string): engine is ServiceEngineName {
   return engine === "etcd" || engine === "zookeeper";

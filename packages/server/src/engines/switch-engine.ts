@@ -39,7 +39,7 @@ export async function switchEngine(
     const gap = `longest time without a successful write: ${Math.round(probe.longestGapMs)} ms`;
     if (after?.engine !== engine)
       return { text: `somebody else switched to ${after?.engine} at the same time; ${gap}` };
-    return { text: `from ${before} to ${engine} at position ${after.base}; ${gap}` };
+    return { text: `from ${before} to ${engine} at position ${after?.base}; ${gap}` };
   } finally {
     await probe.stop();
   }
