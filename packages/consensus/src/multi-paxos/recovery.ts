@@ -75,8 +75,9 @@ function learnChosen(state: PaxosState, chosen: LogIndex, values: ReadonlyMap<Lo
     const value = values.get(index);
     const own = log.entry(index);
     if (value !== undefined && (own === undefined || own.term < value.term)) learned.push(value);
-    state.learn(index);
   }
   if (learned.length > 0) state.write(learned);
-  state.advance();
+  let known = log.committed;
+  while (known < chosen && log.entry(moved(known, 1)) !== undefined) known = moved(known, 1);
+  state.commitTo(known);
 }

@@ -12,7 +12,15 @@ import {
   type PaxosMessage,
 } from "@quipu/consensus";
 import { invariant, SeededRandom } from "@quipu/core";
-import { type CellEventOf, CellOf, type Disk, type FlightOf, foundingState, type PersistOf, type SeatOf } from "../cell.ts";
+import {
+  type CellEventOf,
+  CellOf,
+  type Disk,
+  type FlightOf,
+  foundingState,
+  type PersistOf,
+  type SeatOf,
+} from "../cell.ts";
 
 export type PaxosEffect = Effect<PaxosMessage>;
 export type PaxosInput = Input<PaxosMessage>;

@@ -12,10 +12,20 @@ test("smoke", () => {
     cell.crash(l!);
     run(cell, 30);
     const l2 = leaderOf(cell);
-    if (size > 2) { expect(l2).toBeDefined(); propose(cell, l2!, "c"); cell.stabilize(); }
+    if (size > 2) {
+      expect(l2).toBeDefined();
+      propose(cell, l2!, "c");
+      cell.stabilize();
+    }
     cell.restart(l!);
     run(cell, 30);
-    for (const s of cell.seats) if (size>2) expect(deliveredTexts(s)).toEqual(["a", "b", "c"]);
-    console.log(size, l, l2, leaderOf(cell), JSON.stringify(cell.seats.map((s) => s.core!.inspect().role + s.core!.inspect().term)));
+    for (const s of cell.seats) if (size > 2) expect(deliveredTexts(s)).toEqual(["a", "b", "c"]);
+    console.log(
+      size,
+      l,
+      l2,
+      leaderOf(cell),
+      JSON.stringify(cell.seats.map((s) => s.core!.inspect().role + s.core!.inspect().term)),
+    );
   }
 });
