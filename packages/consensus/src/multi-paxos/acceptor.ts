@@ -142,11 +142,13 @@ function answerAccept(state: PaxosState, from: MemberId, message: Accept): void 
     last = index;
     isDurable &&= log.isDurable(index);
   }
-  if (last < first && !state.writes) return;
   if (state.writes) {
     const accepted = { type: "accepted", ballot, first, last, match: held, barrier } as const;
     if (state.mutation === "accept-not-durable") state.send(from, accepted);
     else state.outbox.sendAfter(from, accepted);
+  } else if (state.pending !== undefined) {
+    // There, but not accepted yet: the leader should send on.
+    answerHeartbeat(state, from, { ballot, number: 0, barrier });
   } else if (isDurable) {
     state.answer(from, { type: "accepted", ballot, first, last, match: state.match, barrier });
   }
@@ -192,7 +194,11 @@ export function onSnapshotNeeded(state: PaxosState, from: MemberId, message: Pax
   answerHeartbeat(state, from, message);
 }
 
-function answerHeartbeat(state: PaxosState, from: MemberId, message: PaxosHeartbeat | PaxosSnapshotNeeded): void {
+function answerHeartbeat(
+  state: PaxosState,
+  from: MemberId,
+  message: Pick<PaxosHeartbeat, "ballot" | "number" | "barrier">,
+): void {
   const { ballot, number, barrier } = message;
   const { match, received } = state;
   state.answer(from, { type: "paxosHeartbeatReply", ballot, number, barrier, match, received });

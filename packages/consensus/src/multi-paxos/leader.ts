@@ -98,6 +98,7 @@ export function onHeartbeatReply(
     return;
   }
   matched(leader, progress, match);
+  progress.arrived(received);
   const isBack = progress.state === "probe";
   const hasSnapshot = progress.state === "snapshot" && received >= state.log.start.index;
   // What had left before the heartbeat and is not there with its answer was lost, or is late: it comes again.

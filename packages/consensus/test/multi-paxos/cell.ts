@@ -28,6 +28,7 @@ export type Persist = PersistOf<PaxosMessage>;
 export type Flight = FlightOf<PaxosMessage>;
 export type Seat = SeatOf<PaxosMessage>;
 export type CellEvent = CellEventOf<PaxosMessage>;
+export type { Disk };
 
 export class PaxosCell extends CellOf<PaxosMessage> {}
 
