@@ -69,7 +69,7 @@ export class PaxosState {
     this.mutation = options.mutation;
     const { hardState, start, entries } = options.restored;
     this.log = new PaxosLog(options.restored);
-    this.election = new Election(options.random, options.settings);
+    this.election = new Election(hardState.term, options.random, options.settings);
     this.#quorums = quorumsOf([], options.settings);
     this.#promised = hardState.term;
     this.#accepted = hardState.accepted ?? nothingAccepted;
