@@ -3,7 +3,7 @@
  * whatever order they come; only what a leader has recovered is accepted as a whole. Whatever a member promises or accepts is durable before anybody hears of it.
  */
 import type { Entry, LogStart } from "../contract.ts";
-import { entryBytes, moved } from "../entries.ts";
+import { entryBytes, higher, moved } from "../entries.ts";
 import type { LogIndex, MemberId, Term } from "../quantities.ts";
 import type { Accept, Chosen, PaxosHeartbeat, PaxosSnapshotNeeded, Prepare, Promised } from "./messages.ts";
 import { onInstalled } from "./proposer.ts";
@@ -87,9 +87,11 @@ export function onAccept(state: PaxosState, from: MemberId, message: Accept): vo
   const { log } = state;
   state.hearChosen(message.chosen);
   const last = (message.entries.at(-1) as Entry).index;
-  // Nobody proposes so far ahead of what is chosen; and one that cannot trim must not hold ever more.
-  const tooFar = last > log.committed + 2 * state.settings.windowSlotsMax + state.settings.messageEntriesMax;
-  if (tooFar || log.retainedBytes >= 2 * state.settings.retainedBytesMax) {
+  const { windowSlotsMax, messageEntriesMax, retainedBytesMax } = state.settings;
+  // Nobody proposes so far ahead of what is chosen or recovered; and one that cannot trim must not hold ever more.
+  const end = higher(log.committed, moved(message.freeFrom, -1)) + 2 * windowSlotsMax + messageEntriesMax;
+  const bytes = Math.max(log.retainedBytes, state.pending?.bytes ?? 0);
+  if (last > end || bytes >= 2 * retainedBytesMax) {
     state.advance();
     state.drop();
     return;

@@ -42,8 +42,9 @@ function gather(state: PaxosState, role: Candidate): Recovered {
   let chosen = log.committed;
   let accepted: AcceptedBallot = state.accepted;
   for (const answer of role.answers.values()) {
-    if (!answer.isComplete || ignoresOthers) continue;
-    chosen = higher(chosen, answer.chosen);
+    if (ignoresOthers) continue;
+    if (answer.isComplete) chosen = higher(chosen, answer.chosen);
+    // Also of one that has told only half: that half is among the values.
     if (answer.accepted.ballot > accepted.ballot) accepted = answer.accepted;
   }
   for (let index = moved(log.committed, 1); index <= log.last; index = moved(index, 1)) {

@@ -5,7 +5,7 @@
 import { invariant, type Random } from "@quipu/core";
 import { membersOf } from "../configuration.ts";
 import type { CoreOptions, Entry, HardState, LogStart, ReplyReason, RequestId } from "../contract.ts";
-import { higher, lower, moved } from "../entries.ts";
+import { entryBytes, higher, lower, moved } from "../entries.ts";
 import { Outbox } from "../outbox.ts";
 import type { LogIndex, MemberId, Term } from "../quantities.ts";
 import { noBallot, ordinalsMax, proposerOf } from "./ballot.ts";
@@ -27,6 +27,7 @@ interface PendingBallot {
   /** Without a gap, up to here. */
   received: LogIndex;
   told: LogIndex;
+  bytes: number;
 }
 
 export class PaxosState {
@@ -169,12 +170,21 @@ export class PaxosState {
 
   /** A leader is heard of whose ballot is later than the one that this member accepts in. */
   follow(ballot: Term, freeFrom: LogIndex): void {
-    this.#pending = { ballot, freeFrom, entries: new Map(), received: this.log.committed, told: 0 as LogIndex };
+    this.#pending = {
+      ballot,
+      freeFrom,
+      entries: new Map(),
+      received: this.log.committed,
+      told: 0 as LogIndex,
+      bytes: 0,
+    };
   }
 
   /** Of the pending ballot. */
   hold(entry: Entry): void {
-    this.#pending?.entries.set(entry.index, entry);
+    if (this.#pending === undefined || this.#pending.entries.has(entry.index)) return;
+    this.#pending.entries.set(entry.index, entry);
+    this.#pending.bytes += entryBytes(entry);
   }
 
   /**

@@ -2,7 +2,7 @@ import { test } from "vitest";
 import { explore } from "./exploration.ts";
 test("explore", () => {
   let fails = 0;
-  for (let seed = 1; seed <= 500; seed++) {
+  for (let seed = 1; seed <= 1500; seed++) {
     const r = explore(seed, 3000);
     if (r.failure) { fails++; if (fails < 6) console.log(seed, r.failure); }
   }
