@@ -34,14 +34,14 @@ const weights = {
   crash: [1, 0, 1, 3],
   restart: [3, 1, 3],
   propose: [8, 1, 2],
-  read: [3, 0, 1, 3],
+  read: [4, 0, 1, 3, 6],
   transfer: [1, 0, 1, 4],
   trim: [2, 0, 1, 4],
   install: [4, 1],
   partition: [2, 0, 1, 4],
   heal: [3, 1, 2],
   unreachable: [1, 0, 1],
-  seal: [1, 0, 0, 0, 0, 1],
+  seal: [1, 0, 0, 0, 1, 4],
 } as const;
 type Action = keyof typeof weights;
 const actions = Object.keys(weights) as Action[];
