@@ -97,6 +97,13 @@ export class PaxosScenario {
       for (let tick = 0; tick < given.number("times", 1); tick++) this.#step(given.member, { type: "tick" });
       this.#dropElections();
     },
+    /** `round times=3`: time for all that are named or up, everything delivered. */
+    round: (given) => {
+      for (let round = 0; round < given.number("times", 1); round++) {
+        for (const member of this.#named(given)) this.#step(member, { type: "tick" });
+        this.#cell.stabilize(this.#named(given));
+      }
+    },
     /** `propose 1 a b`: one proposal. */
     propose: (given) => {
       const records = given.words.slice(1).map((word) => new TextEncoder().encode(word));
