@@ -4,9 +4,9 @@
  */
 import type { MemberId } from "@quipu/consensus";
 import { type Lsn, lsn, QuipuError, SeededRandom } from "@quipu/core";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Loglet, Subscription } from "../src/mod.ts";
-import { bytesOf, TestCell } from "./group-harness.ts";
+import { bothEngines, bytesOf, TestCell } from "./group-harness.ts";
 
 /** What an append came to. */
 interface Ended {
@@ -267,14 +267,15 @@ function numberOf(text: string): number {
   return Number(text);
 }
 
-const seeds = process.env["CHAOS_SEEDS"]?.split("-").map(Number) ?? [1, 8];
+const [firstSeed = 1, lastSeed = 8] = process.env["CHAOS_SEEDS"]?.split("-").map(Number) ?? [];
+const seeds = Array.from({ length: lastSeed - firstSeed + 1 }, (_, i) => firstSeed + i);
 
-test.each(Array.from({ length: (seeds[1] ?? 0) - (seeds[0] ?? 0) + 1 }, (_, i) => (seeds[0] ?? 0) + i))(
-  "seed %i",
-  async (seed) => {
+describe.each(bothEngines)("%s", (engine) => {
+  test.each(seeds)("seed %i", async (seed) => {
     const random = new SeededRandom(seed);
     const cell = await TestCell.open({
       seed,
+      engine,
       lossPercent: random.below(10),
       repeatPercent: random.below(30),
       delayMsMax: 1 + random.below(60),
@@ -285,15 +286,13 @@ test.each(Array.from({ length: (seeds[1] ?? 0) - (seeds[0] ?? 0) + 1 }, (_, i) =
     await chaos.heal();
     chaos.check();
     expect(chaos.ended.filter(({ outcome }) => outcome === "ok").length).toBeGreaterThan(5);
-  },
-);
+  });
 
-test.each(Array.from({ length: (seeds[1] ?? 0) - (seeds[0] ?? 0) + 1 }, (_, i) => (seeds[0] ?? 0) + i))(
-  "seed %i, very late frames of streams and lives that are over",
-  async (seed) => {
+  test.each(seeds)("seed %i, very late frames of streams and lives that are over", async (seed) => {
     const random = new SeededRandom(seed);
     const cell = await TestCell.open({
       seed,
+      engine,
       lossPercent: random.below(5),
       repeatPercent: random.below(30),
       latePercent: 1 + random.below(20),
@@ -305,5 +304,5 @@ test.each(Array.from({ length: (seeds[1] ?? 0) - (seeds[0] ?? 0) + 1 }, (_, i) =
     for (let i = 0; i < 300; i++) await chaos.act();
     await chaos.heal();
     chaos.check();
-  },
-);
+  });
+});

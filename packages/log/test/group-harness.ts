@@ -118,7 +118,7 @@ export class TestCell {
 
   group(member: MemberId): ConsensusGroup {
     const group = this.node(member).engines.groups()[0];
-    invariant(group !== undefined, `member ${member} has no group`);
+    invariant(group !== undefined, `member ${member} has no group: ${this.node(member).fatal.map(String).join()}`);
     return group;
   }
 
@@ -161,7 +161,7 @@ export class TestCell {
         ...settings,
         core: { messageBytesMax: 64 * 1024, ...core },
       },
-      onFatal: (error) => fatal.push(error),
+      onFatal: (error) => { console.log((error as Error).stack); fatal.push(error); },
       ...(mutation !== undefined && { mutation }),
       ...(coreMutation !== undefined && { coreMutation }),
       ...(multiPaxosMutation !== undefined && { multiPaxosMutation }),
