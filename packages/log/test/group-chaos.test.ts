@@ -131,11 +131,12 @@ class Chaos {
     this.#cell.lossPercent = 0;
     for (const member of this.#cell.founders) if (!this.#cell.nodes.has(member)) await this.#start(member);
     await this.#cell.until(() => [...this.#open.values()].every(({ alive }) => !alive));
+    // A candidate of Multi-Paxos may need a snapshot before it leads.
+    for (let round = 0; round < 200 && this.#cell.leader() === undefined; round++) await this.#installAll();
     // Not any member: one that lacks a snapshot knows no tail yet.
     const last = await this.#cell.until(this.#cell.node(await this.#cell.untilLeader()).log.tail());
     for (let round = 0; round < 200; round++) {
-      await this.#cell.forMs(200);
-      for (const member of this.#cell.founders) await this.#install(member);
+      await this.#installAll();
       if ([...this.#followers.values()].every(({ applied }) => applied >= last.tail - 1)) return;
     }
     const applied = [...this.#followers.values()].map((follower) => follower.applied);
@@ -223,6 +224,11 @@ class Chaos {
   async #checkpoint(member: MemberId): Promise<void> {
     const position = this.#followers.get(member)?.applied ?? 0;
     if (position > 0) await this.#cell.nodes.get(member)?.log.trim(lsn(position) as Lsn);
+  }
+
+  async #installAll(): Promise<void> {
+    await this.#cell.forMs(200);
+    for (const member of this.#cell.founders) await this.#install(member);
   }
 
   async #install(member: MemberId): Promise<void> {

@@ -161,7 +161,7 @@ export class TestCell {
         ...settings,
         core: { messageBytesMax: 64 * 1024, ...core },
       },
-      onFatal: (error) => { console.log((error as Error).stack); fatal.push(error); },
+      onFatal: (error) => fatal.push(error),
       ...(mutation !== undefined && { mutation }),
       ...(coreMutation !== undefined && { coreMutation }),
       ...(multiPaxosMutation !== undefined && { multiPaxosMutation }),
