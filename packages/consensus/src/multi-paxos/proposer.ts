@@ -3,7 +3,6 @@
  * all it has.
  */
 import { invariant } from "@quipu/core";
-import type { Entry } from "../contract.ts";
 import { higher, moved } from "../entries.ts";
 import type { LogIndex, MemberId, Term } from "../quantities.ts";
 import { becomeLeader } from "./leader.ts";

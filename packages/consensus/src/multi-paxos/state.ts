@@ -241,7 +241,9 @@ export class PaxosState {
 
   /** The latest leader that is heard says so. */
   hearChosen(upTo: LogIndex): void {
-    if (this.#pending !== undefined) this.#pending.told = higher(this.#pending.told, upTo);
+    // Of what was accepted under an earlier leader it says nothing.
+    const pending = this.mutation === "chosen-in-another-ballot" ? undefined : this.#pending;
+    if (pending !== undefined) pending.told = higher(pending.told, upTo);
     else this.#told = higher(this.#told, upTo);
   }
 

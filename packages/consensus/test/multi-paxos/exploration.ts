@@ -34,14 +34,14 @@ const weights = {
   crash: [1, 0, 1, 3],
   restart: [3, 1, 3],
   propose: [8, 1, 2],
-  read: [3, 0, 1, 3],
+  read: [4, 0, 1, 3, 6],
   transfer: [1, 0, 1, 4],
   trim: [2, 0, 1, 4],
   install: [4, 1],
   partition: [2, 0, 1, 4],
   heal: [3, 1, 2],
   unreachable: [1, 0, 1],
-  seal: [1, 0, 0, 0, 0, 1],
+  seal: [1, 0, 0, 0, 1, 4],
 } as const;
 type Action = keyof typeof weights;
 const actions = Object.keys(weights) as Action[];
@@ -133,7 +133,7 @@ class Exploration {
     for (let tick = 0; tick < healingTicksMax; tick++) {
       for (const { member } of this.#cell.seats) this.#cell.step(member, { type: "tick" });
       this.#cell.stabilize();
-      for (const member of this.#needs.keys()) this.#install(member);
+      for (const [member, atLeast] of this.#needs) this.#install(member, atLeast);
       this.#cell.stabilize();
       if (tick % 20 === 19 && this.#isSettled()) return;
       const leader = leaderOf(this.#cell);
@@ -229,7 +229,7 @@ class Exploration {
         });
         break;
       case "install":
-        this.#withUp(({ member }) => this.#install(member));
+        this.#withUp(({ member }) => this.#install(member, random.chance(1, 4) ? 0 : this.#needs.get(member)));
         break;
       case "partition":
         this.#partition();
@@ -268,9 +268,8 @@ class Exploration {
     this.#cell.step(member, { type: "propose", request: ++this.#requests, records });
   }
 
-  /** Whoever was told to, fetches a snapshot from anybody who has one that is late enough. */
-  #install(member: MemberId): void {
-    const atLeast = this.#needs.get(member);
+  /** Whoever was told to, or feels like it, fetches a snapshot from anybody who has one that is late enough. */
+  #install(member: MemberId, atLeast: number | undefined): void {
     if (atLeast === undefined || this.#cell.seat(member).core === undefined) return;
     for (const source of this.#cell.seats) {
       if (source.member === member || source.core === undefined) continue;
