@@ -12,12 +12,12 @@ import { bytesOf, Reading, TestCell } from "./group-harness.ts";
 const first = (cell: TestCell): string => encodeGroupParameters({ group: 1, members: cell.founders });
 
 describe("groups", () => {
-  test("several on one write-ahead log and one hub go on beside each other, and come back after a restart", async () => {
+  test("several, of both engines, on one write-ahead log and one hub go on beside each other, and come back after a restart", async () => {
     const cell = await TestCell.open({ seed: 1 });
     await cell.untilLeader();
     const parameters = encodeGroupParameters({ group: 2, members: cell.founders });
     const second = new Map<MemberId, Loglet>();
-    for (const member of cell.founders) second.set(member, await cell.openGroup(member, "raft", parameters));
+    for (const member of cell.founders) second.set(member, await cell.openGroup(member, "multi-paxos", parameters));
     const member = cell.follower();
     for (let i = 0; i < 5; i++) {
       await cell.until(cell.node(member).log.append([bytesOf(`first ${i}`)]));
@@ -31,7 +31,7 @@ describe("groups", () => {
     ).toEqual([1, 2]);
     const { engines } = await cell.restart(member);
     expect(engines.made()).toEqual([1, 2]);
-    const again = await cell.openGroup(member, "raft", parameters);
+    const again = await cell.openGroup(member, "multi-paxos", parameters);
     const readings = [new Reading(cell.node(member).log), new Reading(again)];
     await cell.until(() => readings.every(({ all }) => all.length === 5));
     expect(readings.map(({ all }) => all.at(-1))).toEqual(["first 4", "second 4"]);
@@ -149,6 +149,9 @@ test("bytes that are not of this engine are refused with LOG_CORRUPT", async () 
   const others = encodeGroupState({ engine: "multi-paxos", hardState: { term: term(0), vote: undefined }, start });
   await written(6, { hardState: others });
   await expect(opened(6)).rejects.toMatchObject(corrupt);
+  await written(7, { hardState: others, records: [Uint8Array.of(77)] });
+  const paxos = engines.multiPaxos.open(encodeGroupParameters({ group: 7, members: cell.founders }));
+  await expect(cell.until(paxos)).rejects.toMatchObject(corrupt);
 });
 
 describe("ticks", () => {
