@@ -1,7 +1,13 @@
 /** Appends and tails of a consensus group on any member: forwarding, changes of the leader, isolation. */
-import { lsn, QuipuError } from "@quipu/core";
+import type { LogIndex, Term } from "@quipu/consensus";
+import { lsn, QuipuError, SeededRandom } from "@quipu/core";
+import type { GroupEngine } from "@quipu/protocol";
 import { describe, expect, test } from "vitest";
-import { bothEngines, bytesOf, type CellOptions, Reading, TestCell } from "./group-harness.ts";
+import { Appends } from "../src/engines/group/appends.ts";
+import type { Delivery } from "../src/engines/group/delivery.ts";
+import type { Answer, GroupHost } from "../src/engines/group/group-host.ts";
+import { groupSettings } from "../src/engines/group/settings.ts";
+import { at, bothEngines, bytesOf, type CellOptions, Reading, TestCell } from "./group-harness.ts";
 
 const outcome = (append: Promise<unknown>): Promise<string> =>
   append.then(
@@ -217,5 +223,44 @@ describe.each(bothEngines)("%s:", (engine) => {
       tail: lsn((tails[0]?.tail ?? 0) as number),
       sealed: true,
     });
+  });
+});
+
+describe("an append of which another leader kept only a part", () => {
+  const termOf = (value: number): Term => value as Term;
+
+  /** Of three records, placed at 5..7 in term 3; what stands there in the end is of these terms. */
+  async function settled(engine: GroupEngine, terms: readonly [number, number, number]): Promise<string> {
+    const view = { role: "leader", term: termOf(3), leader: undefined } as const;
+    const delivery = { delivered: 4, sealedAt: undefined as LogIndex | undefined };
+    const host = {
+      engine,
+      settings: groupSettings,
+      nowTicks: 0,
+      leadership: view,
+      random: new SeededRandom(1),
+      run: (job: () => void) => job(),
+      ask: (_input: unknown, onAnswer: (answer: Answer) => void) =>
+        onAnswer({ type: "proposed", request: 1, term: view.term, first: at(5), last: at(7) }),
+      entry: (index: number) => ({ index, term: termOf(terms[index - 5] ?? 0), kind: "noop" }),
+    };
+    const appends = new Appends(host as unknown as GroupHost, delivery as unknown as Delivery);
+    const end = outcome(appends.append([bytesOf("a"), bytesOf("b"), bytesOf("c")]));
+    delivery.delivered = 7;
+    appends.onDelivered();
+    return end;
+  }
+
+  test("is not acknowledged: in Multi-Paxos each slot is chosen by itself", async () => {
+    for (const terms of [
+      [4, 3, 3],
+      [3, 4, 3],
+      [3, 3, 4],
+    ] as const) {
+      expect(await settled("multi-paxos", terms)).toBe("LOG_APPEND_UNKNOWN unknown");
+    }
+    expect(await settled("multi-paxos", [3, 3, 3])).toBe("ok");
+    expect(await settled("raft", [3, 3, 4])).toBe("LOG_APPEND_UNKNOWN unknown");
+    expect(await settled("raft", [3, 3, 3])).toBe("ok");
   });
 });

@@ -239,6 +239,33 @@ test("sizes of the log are those of its entries, whatever is appended, cut, trim
   fc.assert(property, { seed: 1 });
 });
 
+test("sizes of slots that come in any order, and again, are those of what stands there", () => {
+  const slots = fc.array(fc.tuple(fc.constantFrom("put", "cut", "trim"), fc.nat(12), fc.nat(9)), { maxLength: 60 });
+  const property = fc.property(slots, (list) => {
+    const sizes = new LogSizes(0, [], true);
+    const empty = new LogSizes(0, [entryOf(1, 0)]).bytes;
+    const held = new Map<number, number>();
+    let start = 0;
+    for (const [action, number, bytes] of list) {
+      const slot = start + 1 + number;
+      if (action === "put") {
+        sizes.append([entryOf(slot, bytes)]);
+        held.set(slot, bytes);
+      } else if (action === "cut") {
+        sizes.truncateFrom(slot);
+        for (const other of held.keys()) if (other >= slot) held.delete(other);
+      } else if (held.has(start + 1)) {
+        start++;
+        sizes.trim(start);
+        held.delete(start);
+      }
+      expect(sizes.bytes).toBe([...held.values()].reduce((sum, size) => sum + size + empty, 0));
+    }
+  });
+  fc.assert(property, { seed: 1 });
+  expect(() => new LogSizes(0, [entryOf(2, 0)])).toThrow("where 1 is next");
+});
+
 function entryOf(index: number, bytes: number): Entry {
   return { index: index as LogIndex, term: term(1), kind: "record", data: new Uint8Array(bytes) };
 }
