@@ -72,7 +72,7 @@ class ExternalSimulation {
   #sealedTail: number | undefined;
   #faultsEnd = false;
   #damaged = 0;
-  #failure: unknown;
+  #failure: Error | undefined;
 
   constructor(options: ExternalSimulationOptions) {
     this.#options = options;
@@ -364,16 +364,20 @@ class ExternalSimulation {
   }
 
   #guard(promise: Promise<unknown>): void {
-    promise.catch((error: unknown) => (this.#failure ??= error));
+    promise.catch((error: unknown) => (this.#failure ??= asError(error)));
   }
 
   #guardNow(action: () => void): void {
     try {
       action();
     } catch (error) {
-      this.#failure ??= error;
+      this.#failure ??= asError(error);
     }
   }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }
 
 /** Resolves when no microtask is left: the only place that touches the real event loop, and no result depends on it. */
