@@ -45,6 +45,8 @@ export class BatchReader {
     const { heads, index } = this.#options;
     const known = index.find(position);
     if (known !== undefined) return known;
+    // Where readers begin most often.
+    if (position === heads.newest.trimmedUpTo + 1) return heads.newest.firstBatch;
     let low = heads.newest.firstBatch;
     let high = index.oldest?.number ?? heads.newest.nextBatch;
     // The batch lies in [low, high).
