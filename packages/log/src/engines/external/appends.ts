@@ -71,13 +71,8 @@ export class Appends {
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
     const { settings, valueBytesMax, clock } = this.#options;
     const bytes = batchBytesMax(records);
-    if (bytes > valueBytesMax || records.length > settings.batchRecordsMax) {
-      return Promise.reject(
-        this.#error(
-          "VALUE_TOO_LARGE",
-          `an append of ${records.length} records and ${bytes} bytes is more than one batch`,
-        ),
-      );
+    if (bytes > valueBytesMax) {
+      return Promise.reject(this.#error("VALUE_TOO_LARGE", `an append of ${bytes} bytes, at most ${valueBytesMax}`));
     }
     const waiting = this.#queue.length + (this.#sent?.appends.length ?? 0);
     if (waiting >= settings.appendsMax || this.#queuedBytes + bytes > settings.appendsBytesMax) {
@@ -90,16 +85,18 @@ export class Appends {
     });
   }
 
-  /** The follower has delivered `batch`; if it is the one on its way, its callers hear. */
-  delivered(batch: Batch): void {
+  /** The follower has delivered `batch`; if it is the one on its way (then true), its callers hear. */
+  delivered(batch: Batch): boolean {
     const sent = this.#sent;
-    if (sent === undefined || sent.batch.id !== batch.id || sent.isDecided) return;
+    if (sent === undefined || sent.batch.id !== batch.id) return false;
+    if (sent.isDecided) return true;
     sent.isDecided = true;
     let first = batch.first;
     for (const { records, resolve } of sent.appends) {
       resolve({ first: lsn(first), last: lsn(first + records.length - 1) });
       first += records.length;
     }
+    return true;
   }
 
   /** Everything that waits gets `error`, unknown where it may be in the log. */
@@ -302,9 +299,12 @@ export class Appends {
   }
 
   async #timed<Result>(action: () => Promise<Result>): Promise<Result> {
-    const { clock } = this.#options;
+    const { clock, follower } = this.#options;
     const sinceMs = clock.monotonicMs();
-    const result = await action();
+    follower.isAppending = true;
+    const result = await action().finally(() => {
+      follower.isAppending = false;
+    });
     this.#appendMs += (clock.monotonicMs() - sinceMs - this.#appendMs) / 8;
     return result;
   }
