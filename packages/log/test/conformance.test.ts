@@ -12,7 +12,7 @@ import {
   type WriteAheadLog,
 } from "../src/mod.ts";
 import { logletConformance } from "../src/testing/mod.ts";
-import { TestCell } from "./raft-harness.ts";
+import { TestCell } from "./group-harness.ts";
 import { makeDisk, openLog } from "./wal-harness.ts";
 
 logletConformance("memory", async () => {

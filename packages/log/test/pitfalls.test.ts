@@ -7,7 +7,7 @@ import { type Lsn, lsn } from "@quipu/core";
 import type { DiskOperation, SimulatedDisk } from "@quipu/simulator";
 import { describe, expect, test } from "vitest";
 import { fileMetadataStore, type LogMutation, type WriteAheadLog } from "../src/mod.ts";
-import { bytesOf, type CellOptions, Reading, TestCell } from "./raft-harness.ts";
+import { bytesOf, type CellOptions, Reading, TestCell } from "./group-harness.ts";
 import { append, makeDisk, openLog, readAll, record, trim } from "./wal-harness.ts";
 import { applyWrite, emptyGroup, type ModelGroup, type ModelWrite, queue, recoveredGroup } from "./wal-model.ts";
 
@@ -113,7 +113,7 @@ describe("P2 etcd 14685 (defragmentation), 17780 (compaction): upkeep that a cra
     },
   );
 
-  test("the raft engine's own: a member loses its power at one I/O after another while it trims and rewrites", async () => {
+  test("the consensus group's own: a member loses its power at one I/O after another while it trims and rewrites", async () => {
     const cell = await TestCell.open({ seed: 2, settings: { rewriteBytesMax: 20_000 } });
     const acknowledged: string[] = [];
     const victim = cell.founders[2] as MemberId;
