@@ -136,6 +136,34 @@ test("a member that stands still is left for the next one, and not asked first a
   await service.close();
 });
 
+test("a watch that etcd cancels, or that ends, begins again, and hints that something may be missed", async () => {
+  const lines = [{ result: { created: true } }, { result: { canceled: true, compact_revision: "7" } }];
+  const { endpoint, asked } = await member((request, response) => {
+    if (request.url !== "/v3/watch") {
+      const value = Buffer.from('{"quipu":"head","format":1,"log":"a","nextBatch":1,"tail":1}').toString("base64");
+      const kvs = [{ key: Buffer.from("/quipu/log/a/t").toString("base64"), value, mod_revision: "5" }];
+      answer(200, { succeeded: true, kvs })(request, response);
+      return;
+    }
+    for (const line of lines) response.write(`${JSON.stringify(line)}\n`);
+    if (asked.filter((url) => url === "/v3/watch").length > 1) response.end();
+  });
+  const service = etcdService({ endpoints: [endpoint], clock });
+  const log = await service.openLog("a");
+  let hints = 0;
+  await new Promise<void>((resolve) => {
+    const watch = log.watch((nextBatch) => {
+      expect(nextBatch).toBeUndefined();
+      hints += 1;
+      if (hints < 3) return;
+      watch.close();
+      resolve();
+    });
+  });
+  expect(asked.filter((url) => url === "/v3/watch").length).toBeGreaterThanOrEqual(3);
+  await service.close();
+});
+
 test("what is no etcd is INVALID_CONFIGURATION", async () => {
   const { endpoint } = await member(answer(404, "404 page not found"));
   expect(await write([endpoint])).toMatchObject({

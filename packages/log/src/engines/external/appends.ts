@@ -201,6 +201,7 @@ export class Appends {
   async #attempt(sent: Sent): Promise<Result | undefined> {
     const { log, follower, mutation } = this.#options;
     const tail = lsn(sent.batch.first + sent.batch.records.length);
+    follower.isAppending = true;
     try {
       const head = await this.#timed(() => log.append(sent.at, sent.bytes, tail));
       if (this.#closed !== undefined) return "refused";
@@ -229,6 +230,8 @@ export class Appends {
       }
       this.#reject(sent, error);
       return "refused";
+    } finally {
+      follower.isAppending = false;
     }
   }
 
@@ -299,12 +302,9 @@ export class Appends {
   }
 
   async #timed<Result>(action: () => Promise<Result>): Promise<Result> {
-    const { clock, follower } = this.#options;
+    const { clock } = this.#options;
     const sinceMs = clock.monotonicMs();
-    follower.isAppending = true;
-    const result = await action().finally(() => {
-      follower.isAppending = false;
-    });
+    const result = await action();
     this.#appendMs += (clock.monotonicMs() - sinceMs - this.#appendMs) / 8;
     return result;
   }

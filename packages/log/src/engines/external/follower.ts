@@ -115,9 +115,9 @@ export class Follower implements ReaderSource {
   }
 
   /** The head as of some moment after the call, with everything below it delivered. Rejects as the service does. */
-  async refresh(): Promise<LogHead> {
+  async refresh(expectsBatches: boolean = true): Promise<LogHead> {
     // What the new head brings is probably a batch or two: asked for at the same time as the head itself.
-    const early = this.#pull(this.#nextBatch);
+    const early = expectsBatches ? this.#pull(this.#nextBatch) : Promise.resolve();
     await Promise.all([this.heads.fresh(), early.catch(() => undefined)]);
     // Up to the newest head, which may have come while this one's batches were fetched.
     while (!this.#isClosed && this.#isBehind) await this.#catchUp.call();
@@ -199,8 +199,8 @@ export class Follower implements ReaderSource {
     if (nextBatch !== undefined && this.#options.mutation === "hint-trusted") {
       this.heads.learn({ ...this.heads.newest, nextBatch });
     }
-    if (nextBatch === undefined) this.#hinted = true;
-    else this.#hintedTo = Math.max(this.#hintedTo, nextBatch);
+    if (nextBatch === undefined && !this.#isAppending) this.#hinted = true;
+    else this.#hintedTo = Math.max(this.#hintedTo, nextBatch ?? this.#nextBatch + 1);
     if (this.#isHinted) this.#wake?.();
   }
 
@@ -211,11 +211,12 @@ export class Follower implements ReaderSource {
     while (!this.#isClosed && !this.isFinal) {
       await this.#untilLook(failures === 0 ? 0 : backOffMs(failures, settings.retryMs, settings.retryMsMax, random));
       if (this.isClosed) return;
+      const isHinted = this.#isHinted;
       this.#hinted = false;
       this.#hintedTo = 0;
       this.#lookedAtMs = clock.monotonicMs();
       try {
-        await this.refresh();
+        await this.refresh(isHinted);
         failures = 0;
       } catch (error) {
         if (isDamage(error)) this.fail(error);
