@@ -1,5 +1,5 @@
 /** Engines on real etcd members, each as one node of its own. */
-import { type Clock, SeededRandom } from "@quipu/core";
+import { type Clock, type QuipuError, SeededRandom } from "@quipu/core";
 import { externalEngine, type Loglet, type LogletEngine } from "@quipu/log";
 import { type EtcdOptions, type EtcdService, etcdService } from "../src/mod.ts";
 
@@ -27,6 +27,11 @@ export interface Node {
 export function makeNode(options: Partial<EtcdOptions> & Pick<EtcdOptions, "endpoints">): Node {
   const service = etcdService({ clock, ...options });
   return { service, engine: externalEngine({ service, clock, random: new SeededRandom(seeds++) }) };
+}
+
+/** The same service under an engine that tells of damage. */
+export function makeOtherWith({ service }: Node, onDamage: (error: QuipuError) => void): Node {
+  return { service, engine: externalEngine({ service, clock, random: new SeededRandom(seeds++), onDamage }) };
 }
 
 /** A request to etcd itself, as an operator would make it. */
