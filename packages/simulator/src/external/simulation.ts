@@ -9,11 +9,15 @@ import { SimulatedClock, WallClock } from "../clock.ts";
 import { check, SimulationFailure } from "../failure.ts";
 import { type ProcessLife, Scheduler } from "../scheduler.ts";
 import { LogBook, type LogObserver } from "./log-book.ts";
-import { ModelCluster, noFaults } from "./model-service.ts";
+import { ModelCluster, type ModelServiceFaults, noFaults } from "./model-service.ts";
 
 export interface ExternalSimulationOptions {
   readonly seed: number;
   readonly mutation?: ExternalMutation;
+  /** In place of what the seed draws. */
+  readonly faults?: Partial<ModelServiceFaults>;
+  /** Some node seals the log; else in every second run. */
+  readonly seal?: boolean;
   /** Somebody removes a batch, or changes it, while no node that is up has read it. */
   readonly damage?: boolean;
 }
@@ -68,7 +72,7 @@ class ExternalSimulation {
   #sealedTail: number | undefined;
   #faultsEnd = false;
   #damaged = 0;
-  #failure: unknown;
+  #failure: Error | undefined;
 
   constructor(options: ExternalSimulationOptions) {
     this.#options = options;
@@ -91,6 +95,7 @@ class ExternalSimulation {
         hintsMissed: seldom(1000),
         hintsWrong: seldom(500),
         readsOld: seldom(1000),
+        ...options.faults,
       },
       ...(this.#random.chance(1, 4) ? { bytesMax: 4000 + this.#random.below(20_000) } : {}),
       ...(options.mutation === undefined ? {} : { mutation: options.mutation }),
@@ -112,12 +117,19 @@ class ExternalSimulation {
   }
 
   async #begin(): Promise<void> {
-    this.#parameters = await this.#engine({ alive: true }, this.#cluster.connect()).prepare();
+    // So that time goes on even if nobody does anything.
+    this.#after(runMs, () => undefined);
+    while (this.#parameters === "") {
+      this.#parameters = await this.#engine({ alive: true })
+        .prepare()
+        .catch(() => "");
+    }
     for (let number = 1; number <= nodes; number++) this.#guard(this.#start(number));
     this.#every(3000, () => this.#outage());
     this.#every(4000, () => this.#crash());
     this.#every(1500, () => this.#trim());
-    if (this.#random.chance(1, 2)) this.#after(runMs / 2 + this.#random.below(runMs / 2), () => this.#seal());
+    if (this.#random.chance(1, 2) || this.#options.seal === true)
+      this.#after(runMs / 2 + this.#random.below(runMs / 2), () => this.#seal());
     if (this.#options.damage === true) this.#after(runMs / 2, () => this.#damage());
   }
 
@@ -234,13 +246,16 @@ class ExternalSimulation {
       node.loglet.seal().then(
         () => this.#book.sealed(),
         (error: unknown) =>
-          check(error instanceof QuipuError && error.code !== "LOG_CORRUPT", "seal", () => String(error)),
+          check(error instanceof QuipuError && (this.#damaged > 0 || error.code !== "LOG_CORRUPT"), "seal", () =>
+            String(error),
+          ),
       ),
     );
   }
 
-  /** A node starts behind a batch that somebody removed or changed. */
+  /** Nodes start before a batch that somebody removed or changed; nothing else goes wrong from there on. */
   #damage(): void {
+    this.#endFaults();
     for (const [, log] of this.#cluster.logs) {
       const { nextBatch } = log.head();
       if (nextBatch < 4) continue;
@@ -262,7 +277,7 @@ class ExternalSimulation {
     const loglet = await this.#engine({ alive: true }).open(this.#parameters);
     const observer = this.#book.observer(`reader of damaged batch ${number}`, 1);
     loglet.read(lsn(1), (delivery) => this.#guardNow(() => observer.take(delivery)));
-    await this.#pause(10_000);
+    await this.#pause(5000);
     check(this.#onDamageCalls > 0, "corruption-accepted", () => `nobody says that batch ${number} is damaged`);
   }
 
@@ -281,40 +296,45 @@ class ExternalSimulation {
 
   /** No more faults: everything gets an outcome, and everyone sees the same. */
   async #heal(): Promise<void> {
-    this.#faultsEnd = true;
-    this.#cluster.faults = { ...noFaults, delayMsMax: 2 };
-    this.#cluster.isDown = false;
+    this.#endFaults();
     if (this.#options.damage === true) return;
     await this.#runUntil(() => this.#book.open === 0, "appends have no outcome");
     for (const { loglet, observer } of this.#up.values()) await this.#compare(loglet, observer);
-    const fresh = await this.#settled(this.#engine({ alive: true }).open(this.#parameters));
+    const fresh = await this.#settled(this.#engine({ alive: true }).open(this.#parameters), "open");
     const observer = this.#book.observer("last reader", 1);
     fresh.read(lsn(1), (delivery) => observer.take(delivery));
     await this.#compare(fresh, observer);
     this.#book.check(this.#sealedTail);
   }
 
+  #endFaults(): void {
+    this.#faultsEnd = true;
+    this.#cluster.faults = { ...noFaults, delayMsMax: 2 };
+    this.#cluster.isDown = false;
+  }
+
   async #compare(loglet: Loglet, observer: LogObserver): Promise<void> {
-    const { tail, sealed } = await this.#settled(loglet.tail());
+    const { tail, sealed } = await this.#settled(loglet.tail(), `tail of ${observer.name}`);
     if (sealed) this.#checkSealed(tail);
     await this.#runUntil(() => observer.last >= tail - 1, `${observer.name} has not read up to ${tail}`);
     check(observer.last === tail - 1, "record-changed", () => `${observer.name} read ${observer.last}, tail ${tail}`);
   }
 
-  async #settled<Result>(promise: Promise<Result>): Promise<Result> {
+  async #settled<Result>(promise: Promise<Result>, name: string): Promise<Result> {
     let isDone = false;
     const done = promise.finally(() => (isDone = true));
     done.catch(() => undefined);
-    await this.#runUntil(() => isDone, "a call has no answer");
+    await this.#runUntil(() => isDone, `${name}: no answer`);
     return done;
   }
 
   async #runUntil(condition: () => boolean, late: string): Promise<void> {
     const untilMs = this.#clock.monotonicMs() + restMsMax;
-    while (!condition()) {
-      check(this.#scheduler.step(), "not-live", () => `${late}, and nothing will happen any more`);
+    for (;;) {
       await allMicrotasks();
       if (this.#failure !== undefined) throw this.#failure;
+      if (condition()) return;
+      check(this.#scheduler.step(), "not-live", () => `${late}, and nothing will happen any more`);
       check(this.#clock.monotonicMs() < untilMs, "not-live", () => late);
     }
   }
@@ -344,16 +364,20 @@ class ExternalSimulation {
   }
 
   #guard(promise: Promise<unknown>): void {
-    promise.catch((error: unknown) => (this.#failure ??= error));
+    promise.catch((error: unknown) => (this.#failure ??= asError(error)));
   }
 
   #guardNow(action: () => void): void {
     try {
       action();
     } catch (error) {
-      this.#failure ??= error;
+      this.#failure ??= asError(error);
     }
   }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }
 
 /** Resolves when no microtask is left: the only place that touches the real event loop, and no result depends on it. */

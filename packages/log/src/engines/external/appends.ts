@@ -278,6 +278,8 @@ export class Appends {
     if (!sent.appends.some((pending) => this.#isLate(pending))) return false;
     const why = error instanceof Error ? error.message : String(error);
     this.#reject(sent, this.#error("LOG_APPEND_UNKNOWN", `the append may still appear in the log: ${why}`, error));
+    // Nothing follows it before the service shows a head again.
+    this.#mustLook = true;
     return true;
   }
 

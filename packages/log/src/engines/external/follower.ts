@@ -116,8 +116,9 @@ export class Follower implements ReaderSource {
   async refresh(): Promise<LogHead> {
     // What the new head brings is probably a batch or two: asked for at the same time as the head itself.
     const early = this.#pull(this.#nextBatch);
-    const [head] = await Promise.all([this.heads.fresh(), early.catch(() => undefined)]);
-    while (!this.#isClosed && this.#nextBatch < head.nextBatch) await this.#catchUp.call();
+    await Promise.all([this.heads.fresh(), early.catch(() => undefined)]);
+    // Up to the newest head, which may have come while this one's batches were fetched.
+    while (!this.#isClosed && this.#isBehind) await this.#catchUp.call();
     return this.heads.newest;
   }
 
@@ -150,11 +151,12 @@ export class Follower implements ReaderSource {
   }
 
   async older(from: number): Promise<readonly Uint8Array[] | undefined> {
-    const { random, settings } = this.#options;
+    const { random, settings, mutation } = this.#options;
     for (let failures = 1; !this.#isClosed; failures++) {
       try {
         return await this.#readFrom(from);
       } catch (error) {
+        if (isDamage(error) && mutation === "hole-passed") return [new Uint8Array(0)];
         if (!isUnreachable(error)) throw error;
         await this.pauses.pause(backOffMs(failures, settings.retryMs, settings.retryMsMax, random));
       }
@@ -256,17 +258,12 @@ export class Follower implements ReaderSource {
         if (this.#isClosed) return;
         // Another read, or an append's answer, may have been faster.
         if (batch.number < this.#nextBatch) continue;
-        if (this.#options.mutation === "hole-passed") this.#passOver(batch.number, batch.first - 1);
         if (batch.first !== this.#end) {
           throw this.batches.damage(batch.number, `it begins at position ${batch.first}, not ${this.#end}`);
         }
         this.#take(batch, false);
       }
     } catch (error) {
-      if (!this.#isClosed && this.#options.mutation === "hole-passed" && isDamage(error)) {
-        this.#passOver(from + 1, this.#end - 1);
-        return;
-      }
       if (isDamage(error)) this.fail(error);
       throw error;
     }
