@@ -56,7 +56,7 @@ describe.skipIf(missing !== undefined)(`zookeeper behind a proxy${missing === un
       message: expect.stringContaining(proxy.endpoint),
     });
     expect((await truth.read(1, 100)).map(text)).toEqual(["x"]);
-    proxy.mode = "pass";
+    proxy.heal();
     expect(await appendTo(log, head, "x")).toBeUndefined();
     expect((await log.read(1, 100)).map(text)).toEqual(["x"]);
   });
@@ -74,8 +74,7 @@ describe.skipIf(missing !== undefined)(`zookeeper behind a proxy${missing === un
       const failed = expect(call()).rejects.toMatchObject({ code: "LOG_APPEND_UNKNOWN", outcome: "unknown" });
       await sent;
       await truth.head(); // By then the one server has done it.
-      proxy.mode = "pass";
-      proxy.cut();
+      proxy.heal();
       await failed;
     }
     expect((await log.read(1, 100)).map(text)).toEqual(["x"]);
@@ -88,8 +87,7 @@ describe.skipIf(missing !== undefined)(`zookeeper behind a proxy${missing === un
     proxy.mode = "hold-requests";
     await expect(appendTo(log, head, "x")).rejects.toMatchObject({ code: "LOG_APPEND_UNKNOWN" });
     expect(await truth.head()).toEqual(head);
-    proxy.mode = "pass";
-    proxy.cut();
+    proxy.heal();
     expect(await appendTo(log, head, "y")).toMatchObject({ nextBatch: 2 });
   });
 
@@ -165,8 +163,7 @@ describe.skipIf(missing !== undefined)(`zookeeper behind a proxy${missing === un
       const sent = proxy.loseAnswerTo(operation);
       const done = call();
       await sent;
-      proxy.mode = "pass";
-      proxy.cut();
+      proxy.heal();
       await done;
     }
     expect(await truth.head()).toMatchObject({ firstBatch: 4, sealed: true });
@@ -202,14 +199,21 @@ describe.skipIf(missing !== undefined)(`zookeeper behind a proxy${missing === un
     watch.close();
   });
 
+  test("a watcher hears of a seal, too", async () => {
+    const { log, truth } = await openBoth();
+    await log.head();
+    const hint = new Promise<void>((resolve) => log.watch(() => resolve()));
+    await truth.seal();
+    await hint;
+  });
+
   test("a server that stands still is given up after two thirds of the session's timeout", async () => {
     const { proxy, log } = await openBoth({ patienceMs: 20_000 });
     // The server hears our pings, so it is not the one that ends the connection.
     proxy.mode = "drop-answers";
     const head = log.head();
     await expect.poll(() => proxy.sessions.length, { timeout: 10_000, interval: 20 }).toBeGreaterThan(1);
-    proxy.mode = "pass";
-    proxy.cut();
+    proxy.heal();
     expect(await head).toMatchObject({ nextBatch: 1 });
   });
 

@@ -68,6 +68,12 @@ export class Proxy {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** All passes again; connections that had lost something begin anew. */
+  heal(): void {
+    this.mode = "pass";
+    this.cut();
+  }
+
   async close(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
     this.cut();
