@@ -201,8 +201,10 @@ describe.skipIf(missing !== undefined)(`zookeeper behind a proxy${missing === un
 
   test("a watcher hears of a seal, too", async () => {
     const { log, truth } = await openBoth();
-    await log.head();
-    const hint = new Promise<void>((resolve) => log.watch(() => resolve()));
+    let isSealed = false;
+    const hint = new Promise<void>((resolve) => log.watch(() => isSealed && resolve()));
+    await log.head(); // Behind the watch: by now it stands.
+    isSealed = true;
     await truth.seal();
     await hint;
   });
