@@ -17,7 +17,8 @@ import { LocalCell } from "../../local-cell/local-cell.ts";
 import { type ActEvent, Acts } from "./acts.ts";
 import { dramaActs } from "./drama.ts";
 import { delay } from "../delay.ts";
-import { tourActs, TourServices } from "./tour.ts";
+import { Services } from "../services.ts";
+import { tourActs } from "./tour.ts";
 import { WriteProbe } from "./write-probe.ts";
 
 export interface DemoOptions {
@@ -70,7 +71,7 @@ export class DemoResources {
   readonly directory: string = mkdtempSync(path.join(tmpdir(), "quipu-demo-"));
   cell: LocalCell | undefined;
   client: Client | undefined;
-  services: TourServices | undefined;
+  services: Services | undefined;
 
   /** At once, also from a signal handler. */
   dispose(): void {
@@ -83,7 +84,7 @@ export async function runDemo(options: DemoOptions, resources: DemoResources): P
   const source = options.input === undefined ? generatedSource(options) : fileSource(options.input);
   const expected = await source.tally();
   const isTour = options.isTour === true;
-  const services = isTour ? await TourServices.start() : undefined;
+  const services = isTour ? await Services.start() : undefined;
   resources.services = services;
   const founders = isTour ? 1 : nodes;
   const cell = await LocalCell.prepare({

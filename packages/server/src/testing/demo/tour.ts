@@ -4,58 +4,17 @@
  * are left out, and that is said.
  */
 import { QuipuError } from "@quipu/core";
-import { hasEtcd, startEtcdMembers } from "@quipu/log-etcd/testing";
-import { startZooKeeper, zooKeeperMissing } from "@quipu/log-zookeeper/testing";
 import { askCell } from "../../cli/endpoint.ts";
 import type { EngineName } from "../../engines/engine-names.ts";
 import { delay } from "../delay.ts";
+import type { Services } from "../services.ts";
 import type { Act, Stage } from "./acts.ts";
 
 /** The cell works on the new engine for so long before the next act. */
 const settleMs = 2_000;
 const retryMs = 200;
 
-/** The servers that the tour has started. */
-export class TourServices {
-  readonly endpoints: Partial<Record<EngineName, readonly string[]>> = {};
-  /** Why an engine is left out, for people. */
-  readonly missing: string[] = [];
-  readonly #stops: (() => Promise<void>)[] = [];
-
-  /** Three members of each service that is installed here. */
-  static async start(): Promise<TourServices> {
-    const services = new TourServices();
-    await Promise.all([services.#startEtcd(), services.#startZooKeeper()]);
-    return services;
-  }
-
-  async stop(): Promise<void> {
-    await Promise.all(this.#stops.map((stop) => stop()));
-  }
-
-  async #startEtcd(): Promise<void> {
-    if (!hasEtcd()) {
-      this.missing.push("etcd is left out: it is not installed here (bash scripts/install-peers.sh)");
-      return;
-    }
-    const members = await startEtcdMembers({ count: 3 });
-    this.#stops.push(() => members.stop());
-    this.endpoints.etcd = members.endpoints;
-  }
-
-  async #startZooKeeper(): Promise<void> {
-    const missing = zooKeeperMissing();
-    if (missing !== undefined) {
-      this.missing.push(`zookeeper is left out: ${missing}`);
-      return;
-    }
-    const ensemble = await startZooKeeper(3);
-    this.#stops.push(() => ensemble.stop());
-    this.endpoints.zookeeper = ensemble.endpoints;
-  }
-}
-
-export function tourActs(services: TourServices): readonly Act[] {
+export function tourActs(services: Services): readonly Act[] {
   const { etcd, zookeeper } = services.endpoints;
   return [
     { what: () => Promise.resolve("n2 and n3 join the cell of one node"), happen: joinAll },
