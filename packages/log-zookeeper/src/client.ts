@@ -138,7 +138,8 @@ export class Client {
     const watcher = (): void => void look();
     const watchers = this.#watchers.get(path) ?? new Set();
     this.#watchers.set(path, watchers.add(watcher));
-    
+    this.#onConnected.add(watcher);
+
     watcher();
     return {
       close: () => {
