@@ -7,7 +7,7 @@
 import { isJoint, isVoter, type MemberId } from "@quipu/consensus";
 import { type Clock, QuipuError, type Random } from "@quipu/core";
 import type { ConsensusGroup, VirtualLog } from "@quipu/log";
-import { staticMembersOf } from "./group-numbers.ts";
+import { onlyMemberOf, staticMembersOf } from "./group-numbers.ts";
 
 export interface ChainKeeperOptions {
   readonly log: VirtualLog;
@@ -65,7 +65,10 @@ export class ChainKeeper {
 
   #alignLeaders(): void {
     const metadata = this.#options.metadataGroup();
-    const leader = this.#options.logGroup()?.inspect().leader;
+    const last = this.#options.log.chain().segments.at(-1);
+    // Of a log on one node, that node.
+    const only = last === undefined ? undefined : onlyMemberOf(last);
+    const leader = only ?? this.#options.logGroup()?.inspect().leader;
     const view = metadata?.inspect();
     if (leader === undefined || view?.role !== "leader" || view.leader === leader) return;
     if (isVoter(view.configuration, leader)) metadata?.transferLeadership(leader);
