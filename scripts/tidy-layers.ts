@@ -33,7 +33,18 @@ export const layers: Readonly<Record<string, Layer>> = {
   "log-etcd": { packages: ["core", "log"], node: "all" },
   "log-zookeeper": { packages: ["core", "log"], node: "all" },
   server: {
-    packages: ["core", "routing", "counters", "consensus", "protocol", "log", "cluster", "client"],
+    packages: [
+      "core",
+      "routing",
+      "counters",
+      "consensus",
+      "protocol",
+      "log",
+      "log-etcd",
+      "log-zookeeper",
+      "cluster",
+      "client",
+    ],
     node: "all",
   },
 };

@@ -1,5 +1,5 @@
 /** How log and state can fail to belong together, as errors for people; which errors pass by themselves, and which do not. */
-import { InvariantViolation, type Lsn, QuipuError } from "@quipu/core";
+import { type ErrorCode, InvariantViolation, type Lsn, QuipuError } from "@quipu/core";
 import { recordFeatureLevel } from "@quipu/counters";
 
 /** The log is cut only below a checkpoint, so it always ends above one. */
@@ -36,9 +36,11 @@ export function tooLarge(bytesMax: number): QuipuError {
   return new QuipuError("VALUE_TOO_LARGE", `the command takes more than ${bytesMax} bytes in the log`);
 }
 
+const temporaryCodes: readonly ErrorCode[] = ["OVERLOADED", "NOQUORUM", "LOG_APPEND_UNKNOWN"];
+
 /** No quorum, no leader at the moment: the same question may have an answer soon. */
 export function isTemporary(error: unknown): boolean {
-  return error instanceof QuipuError && (error.code === "OVERLOADED" || error.code === "LOG_APPEND_UNKNOWN");
+  return error instanceof QuipuError && temporaryCodes.includes(error.code);
 }
 
 export function isDamage(error: unknown): boolean {

@@ -34,10 +34,13 @@ export {
   type CellNodeOptions,
   type CellNodeSettings,
   type CellNodeStatus,
+  type CellView,
 } from "./cell/cell-node.ts";
+export { isCellEngine } from "./cell/group-numbers.ts";
 export type { CellIdentity } from "./cell/identity.ts";
 export { mayRefetch } from "./cell/only-voter.ts";
-export { type CellBootstrap, cellMetadataDirectory, cellWalDirectory } from "./cell/node-log.ts";
+export { type CellBootstrap, cellMetadataDirectory } from "./cell/node-log.ts";
+export { cellWalDirectory } from "./cell/node-wal.ts";
 export { type CellMembership, prepareCell, type PrepareCellOptions } from "./cell/founding/prepare.ts";
 export { FoundingResponder, type FoundingResponderOptions } from "./cell/founding/responder.ts";
 export type { FoundingLink, FoundingMessage, Proposal, Standing } from "./cell/founding/messages.ts";

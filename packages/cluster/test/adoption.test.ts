@@ -236,8 +236,8 @@ test("the other listed nodes join, get the state, and become voters", async () =
     void cell.start(place + 1, false, { cell: membership.cell, node, bootstrap });
   });
   await cell.until(() => cell.hosts.every(({ node }) => node?.isServing === true));
-  await cell.until(() => cell.host(2).up.groups[0]?.inspect().configuration.voters.length === 3);
-  for (const number of [1, 3]) expect(cell.host(number).up.status.shard.snapshotsInstalled).toBe(1);
+  await cell.until(() => cell.host(2).up.logGroup?.inspect().configuration.voters.length === 3);
+  for (const number of [1, 3]) expect(cell.host(number).up.shard.status.snapshotsInstalled).toBe(1);
   expect(cell.host(1).up.machine.appliedLsn).toBeGreaterThan(before.position);
   expect(await cell.add(1, "key 0")).toBe("1:9");
   expect(await cell.add(3, "key 0")).toBe("1:10");

@@ -152,6 +152,18 @@ export class CellLog implements VirtualLog, LogReplication {
     return Promise.resolve();
   }
 
+  dropTrimmed(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  wearsOut(): boolean {
+    return false;
+  }
+
+  agreedUpTo(): Lsn {
+    return lsn(0);
+  }
+
   close(): Promise<void> {
     this.readers = [];
     return Promise.resolve();

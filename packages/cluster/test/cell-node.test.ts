@@ -87,8 +87,8 @@ describe("a node that lacks a part of the log", () => {
     void cell.start(3);
     await cell.until(() => cell.host(3).up.isServing);
     const { shard } = cell.host(3).up.status;
-    expect(shard.snapshotsInstalled).toBe(1);
-    expect(shard.fetching.repeats).toBeGreaterThan(0);
+    expect(shard?.snapshotsInstalled).toBe(1);
+    expect(shard?.fetching.repeats).toBeGreaterThan(0);
     cell.passes = () => true;
     await cell.add(3, "key 1");
     expect(await cell.read(3, "key 1")).toBe("1:2");
@@ -97,7 +97,7 @@ describe("a node that lacks a part of the log", () => {
     cell.crash(3);
     void cell.start(3);
     await cell.until(() => cell.host(3).up.isServing);
-    expect(cell.host(3).up.status.shard.snapshotsInstalled).toBe(0);
+    expect(cell.host(3).up.shard.status.snapshotsInstalled).toBe(0);
     expect(new Set(await cell.hashes()).size).toBe(1);
     allFine(cell);
   });
@@ -111,11 +111,11 @@ describe("a node that lacks a part of the log", () => {
     cell.host(behind).isCut = true;
     await addMany(cell, others[0] as number, 40);
     await trimAll(cell, others);
-    const before = cell.host(behind).up.status.shard;
+    const before = cell.host(behind).up.shard.status;
     expect(before.phase).toBe("serving");
     cell.host(behind).isCut = false;
-    await cell.until(() => cell.host(behind).up.status.shard.lives === 2 && cell.host(behind).up.isServing);
-    const after = cell.host(behind).up.status.shard;
+    await cell.until(() => cell.host(behind).up.shard.status.lives === 2 && cell.host(behind).up.isServing);
+    const after = cell.host(behind).up.shard.status;
     expect(after.snapshotsInstalled).toBe(1);
     expect(after.identity?.incarnation).toBe((before.identity?.incarnation ?? 0) + 1);
     expect(await cell.add(behind, "key 1")).toBe("1:2");
@@ -135,7 +135,7 @@ describe("a node that lacks a part of the log", () => {
     cell.passes = (from, to, frame) => from !== source || to !== 3 || frame.length < 100 || ++chunks < 4;
     void cell.start(3);
     await cell.until(() => cell.host(3).up.isServing);
-    expect(cell.host(3).up.status.shard.fetching.peersLeft).toBeGreaterThan(0);
+    expect(cell.host(3).up.shard.status.fetching.peersLeft).toBeGreaterThan(0);
     cell.passes = () => true;
     expect(new Set(await cell.hashes()).size).toBe(1);
     allFine(cell);
@@ -154,7 +154,7 @@ test("two nodes left of three come up, though the one lacks what only the other'
   for (const number of [1, 2]) cell.crash(number);
   for (const number of [2, 3]) void cell.start(number);
   await cell.until(() => cell.host(2).up.isServing && cell.host(3).up.isServing);
-  expect(cell.host(3).up.status.shard.snapshotsInstalled).toBe(1);
+  expect(cell.host(3).up.shard.status.snapshotsInstalled).toBe(1);
   expect(await cell.add(3, "key 1")).toBe("1:3");
   expect(new Set(await cell.hashes()).size).toBe(1);
   allFine(cell);
@@ -182,14 +182,14 @@ test("a fetch that takes longer than the pause between checkpoints, under consta
     return cell.host(3).node?.isServing === true;
   });
   const { shard } = cell.host(3).up.status;
-  expect(shard.fetching.repeats).toBeGreaterThan(10);
-  expect(shard.snapshotsInstalled).toBeLessThanOrEqual(2);
+  expect(shard?.fetching.repeats).toBeGreaterThan(10);
+  expect(shard?.snapshotsInstalled).toBeLessThanOrEqual(2);
   cell.passes = () => true;
   await cell.run(1_000);
   expect(new Set(await cell.hashes()).size).toBe(1);
   // And nothing holds the log for ever.
   await cell.run(70_000);
-  const view = cell.host(cell.leader).up.groups[0]?.inspect();
+  const view = cell.host(cell.leader).up.logGroup?.inspect();
   expect((view?.last ?? 0) - (view?.start.index ?? 0)).toBeLessThan(10);
   allFine(cell);
 });
@@ -202,10 +202,10 @@ describe("a disk that is lost or damaged", () => {
     expect(nodeOf(status.member)).toBe(number);
     // In place of the old member, as a voter.
     await cell.until(() => {
-      const configuration = cell.host(cell.leader).up.groups[0]?.inspect().configuration;
+      const configuration = cell.host(cell.leader).up.logGroup?.inspect().configuration;
       return configuration?.voters.includes(status.member) === true && configuration.outgoing.length === 0;
     });
-    expect(cell.host(cell.leader).up.groups[0]?.inspect().configuration.voters).toHaveLength(3);
+    expect(cell.host(cell.leader).up.logGroup?.inspect().configuration.voters).toHaveLength(3);
     expect(new Set(await cell.hashes()).size).toBe(1);
     allFine(cell);
   };
@@ -220,7 +220,7 @@ describe("a disk that is lost or damaged", () => {
       if (isTrimmed) await trimAll(cell, [1, 3]);
       void cell.start(2, true);
       await rejoins(cell, 2);
-      expect(cell.host(2).up.status.shard.snapshotsInstalled).toBe(isTrimmed ? 1 : 0);
+      expect(cell.host(2).up.shard.status.snapshotsInstalled).toBe(isTrimmed ? 1 : 0);
       expect(await cell.add(2, "key 1")).toBe("1:2");
       // And it stays who it is.
       const { generation } = cell.host(2).up.status.identity;
@@ -313,7 +313,7 @@ describe("a disk that is lost or damaged", () => {
     void cell.start(2);
     await cell.until(() => cell.host(2).up.isServing);
     expect(cell.host(2).up.status).toMatchObject({ damage: undefined, identity: { generation: 0 } });
-    expect(cell.host(2).up.status.shard).toMatchObject({ storesRejected: 1, snapshotsInstalled: 1 });
+    expect(cell.host(2).up.shard.status).toMatchObject({ storesRejected: 1, snapshotsInstalled: 1 });
     expect(new Set(await cell.hashes()).size).toBe(1);
     allFine(cell);
   });

@@ -33,7 +33,7 @@ async function refetches(cell: TestCell, number: number): Promise<boolean> {
 }
 
 async function changeVoters(cell: TestCell, number: number, voters: readonly number[]): Promise<void> {
-  const group = cell.host(number).up.groups[0];
+  const group = cell.host(number).up.logGroup;
   let isDone = false;
   void group
     ?.changeMembers(
@@ -61,7 +61,7 @@ describe("a damaged log", () => {
     void cell.start(1);
     await cell.until(() => cell.host(1).node?.isServing === true);
     for (const joiner of [2, 3]) void cell.start(joiner, true);
-    await cell.until(() => cell.host(1).up.groups[0]?.inspect().configuration.voters.length === 3);
+    await cell.until(() => cell.host(1).up.logGroup?.inspect().configuration.voters.length === 3);
     await cell.add(1, "a");
     await cell.run(100);
     for (const { number } of cell.hosts) cell.crash(number);

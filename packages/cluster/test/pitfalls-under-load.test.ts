@@ -113,12 +113,12 @@ class Pausing {
     clock.isPaused = true;
     clock.stand();
     await this.others();
-    expect(cell.host(old).up.groups[0]?.inspect().role).toBe("leader");
+    expect(cell.host(old).up.logGroup?.inspect().role).toBe("leader");
   }
 
   async others(): Promise<void> {
     const { cell, old } = this;
-    const leads = (number: number): boolean => cell.host(number).up.groups[0]?.inspect().role === "leader";
+    const leads = (number: number): boolean => cell.host(number).up.logGroup?.inspect().role === "leader";
     const others = [1, 2, 3].filter((number) => number !== old);
     await cell.until(() => others.some(leads));
     expect(await cell.add(others.find(leads) as number, "a")).toBe("1:2");
@@ -177,7 +177,7 @@ describe("P15 leases under drift, pause, suspend: there are none, and a leader d
     cell.host(old).isCut = true;
     await world.others();
     // It never hears of a tick: it would believe to lead for ever.
-    expect(cell.host(old).up.groups[0]?.inspect().role).toBe("leader");
+    expect(cell.host(old).up.logGroup?.inspect().role).toBe("leader");
     const { replies } = world.ask();
     await cell.run(10_000);
     expect(replies).toEqual([]);
@@ -227,7 +227,7 @@ describe("P16 tigerbeetle on_client_eviction: a session that is gone must not be
       await cell.run(2_000);
       void cell.start(number, true);
       await cell.until(() => cell.host(number).node?.isServing === true);
-      expect(cell.host(number).up.status.shard.snapshotsInstalled).toBe(1);
+      expect(cell.host(number).up.shard.status.snapshotsInstalled).toBe(1);
     };
 
     expect(await write(cell, 1, batch(1))).toContain("0 [1]");
@@ -268,7 +268,7 @@ class Load {
       const key = text(`key ${++this.#tag % 50}`);
       cell.host(through).up.door.add(this.caller, this.#tag, 0, key, 0, key.length, 1);
       for (const { node } of cell.hosts) {
-        const view = node?.groups[0]?.inspect();
+        const view = node?.logGroup?.inspect();
         if (view !== undefined) this.retainedMax = Math.max(this.retainedMax, view.last - view.start.index);
       }
       return holds();
@@ -313,7 +313,7 @@ describe("P17 tigerbeetle, June 2025: a member that lags under sustained load ne
     expect(new Set(await cell.hashes()).size).toBe(1);
     expect(load.caller.replies.filter((reply) => reply.includes("!"))).toEqual([]);
     allFine(cell);
-    return { load, behind, snapshotsInstalled: cell.host(behind).up.status.shard.snapshotsInstalled };
+    return { load, behind, snapshotsInstalled: cell.host(behind).up.shard.status.snapshotsInstalled };
   }
 
   test.each([0, 5])(

@@ -3,6 +3,7 @@
  * concern whole nodes). P15–P17 are in pitfalls-under-load.test.ts, others in the consensus, log and counters packages.
  */
 import type { Clock, KeyValueBatch, KeyValueStore } from "@quipu/core";
+import type { ConsensusGroup } from "@quipu/log";
 import { CounterMachine } from "@quipu/counters";
 import { describe, expect, test } from "vitest";
 import { type CellNodeOptions, loadMachine } from "../src/mod.ts";
@@ -173,7 +174,10 @@ describe("P2 etcd 14685, 17780: upkeep that a crash interrupts loses data, or go
   /** Node 3 serves again. Resolves to where its log began, as it was found. */
   async function startAgain(cell: TestCell): Promise<number> {
     let found: number | undefined;
-    void cell.start(3, false, { observeGroup: (_, raft) => (found ??= raft.inspect().start.index) });
+    const observeGroup = (group: number, raft: ConsensusGroup): void => {
+      if (group > 1) found ??= raft.inspect().start.index;
+    };
+    void cell.start(3, false, { observeGroup });
     await cell.until(() => cell.host(3).node?.isServing === true);
     return found ?? Number.NaN;
   }
@@ -203,7 +207,7 @@ describe("P2 etcd 14685, 17780: upkeep that a crash interrupts loses data, or go
         .then(() => (isWritten = true))
         .catch(() => undefined);
       const isTrimmed = (): boolean =>
-        isWritten && (cell.host(3).node?.groups[0]?.inspect().start.index ?? 0) >= appliedBefore;
+        isWritten && (cell.host(3).node?.logGroup?.inspect().start.index ?? 0) >= appliedBefore;
       await cell.until(() => isTrimmed() || !power.isOn);
       if (power.isOn) await cell.run(200);
       isOver = power.isOn;
@@ -247,7 +251,7 @@ describe("P2 etcd 14685, 17780: upkeep that a crash interrupts loses data, or go
           expect(await startAgain(cell)).toBeLessThanOrEqual(stored);
         }
         lives++;
-        installs += cell.host(3).up.status.shard.snapshotsInstalled;
+        installs += cell.host(3).up.shard.status.snapshotsInstalled;
         expect(cell.host(3).up.machine.appliedLsn).toBeGreaterThan(appliedBefore);
         expect(await cell.read(3, "a")).toBe(added);
         expect(cell.host(3).up.status.identity.generation).toBe(0);
@@ -290,7 +294,7 @@ describe("P12 CTRL (FAST'18): a voter whose log is damaged forgets what it ackno
     const { identity, damage } = cell.host(2).up.status;
     expect(damage).toContain("wal/");
     expect(identity.generation).not.toBe(0);
-    const view = cell.host(2).up.groups[0]?.inspect();
+    const view = cell.host(2).up.metadataGroup?.inspect();
     expect(view).toMatchObject({ member: cell.host(2).up.member, role: "follower" });
     // The member that it was would be asked, and nobody answers under its name.
     expect(cell.host(2).up.member).not.toBe(2);
@@ -299,10 +303,10 @@ describe("P12 CTRL (FAST'18): a voter whose log is damaged forgets what it ackno
     await cell.until(() => cell.hosts.every(({ node }) => node?.isServing === true));
     for (const number of [1, 2, 3]) expect(await cell.read(number, "a")).toBe("1:1");
     await cell.until(() => {
-      const configuration = cell.host(cell.leader).up.groups[0]?.inspect().configuration;
+      const configuration = cell.host(cell.leader).up.logGroup?.inspect().configuration;
       return configuration?.voters.includes(cell.host(2).up.member) === true && configuration.outgoing.length === 0;
     });
-    expect(cell.host(cell.leader).up.groups[0]?.inspect().configuration.voters).not.toContain(2);
+    expect(cell.host(cell.leader).up.logGroup?.inspect().configuration.voters).not.toContain(2);
     expect(new Set(await cell.hashes()).size).toBe(1);
     allFine(cell);
   });

@@ -94,7 +94,7 @@ async function goesOn(number: number, left: Left, newCell: number): Promise<void
   expect(member).not.toBe(memberOf(number, 0));
   for (const other of cell.hosts) if (other.number !== number) void cell.start(other.number, true, { cell: newCell });
   await cell.until(() => cell.hosts.every(({ node }) => node?.isServing === true));
-  await cell.until(() => cell.host(number).up.groups[0]?.inspect().configuration.voters.length === 3);
+  await cell.until(() => cell.host(number).up.logGroup?.inspect().configuration.voters.length === 3);
   const asked = cell.host((number % 3) + 1);
   const caller = new RecordingCaller();
   once(caller, asked.up.door);
@@ -198,7 +198,7 @@ describe("recovery", () => {
     Object.assign(apart.host(number), copyOf(left));
     flipInLog(apart.host(number).disk);
     void apart.start(number);
-    await apart.until(() => apart.host(number).node?.openShard !== undefined);
+    await apart.until(() => apart.host(number).node?.metadataGroup !== undefined);
     await apart.run(100);
     apart.crash(number);
     const outsider = { code: "INVALID_CONFIGURATION", message: expect.stringContaining("wal.damaged-") as unknown };

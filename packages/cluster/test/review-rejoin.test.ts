@@ -77,7 +77,7 @@ test("a store whose words on the log do not decode is replaced from another node
   await batch.write({ sync: true });
   void cell.start(3);
   await cell.until(() => host.up.isServing);
-  expect(host.up.status.shard.storesRejected).toBe(1);
+  expect(host.up.shard.status.storesRejected).toBe(1);
   expect(await cell.add(3, "key 1")).toBe("1:2");
   expect(new Set(await cell.hashes()).size).toBe(1);
   expect(cell.hosts.flatMap(({ fatal }) => fatal)).toEqual([]);

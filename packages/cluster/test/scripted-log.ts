@@ -99,6 +99,14 @@ export class ScriptedLog implements VirtualLog {
     return Promise.resolve();
   }
 
+  dropTrimmed(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  wearsOut(): boolean {
+    return false;
+  }
+
   close(): Promise<void> {
     return Promise.resolve();
   }

@@ -161,7 +161,7 @@ export class TestCell {
   }
 
   get leader(): number {
-    const leads = ({ node }: TestHost): boolean => node?.groups[0]?.inspect().role === "leader";
+    const leads = ({ node }: TestHost): boolean => node?.logGroup?.inspect().role === "leader";
     return this.hosts.find((host) => !host.isCut && leads(host))?.number ?? 0;
   }
 

@@ -37,6 +37,11 @@ export interface HardState {
    * leader was free to choose a value for. Nothing that was accepted under a lower ballot can be chosen from there on.
    */
   readonly accepted?: { readonly ballot: Term; readonly freeFrom: LogIndex };
+  /**
+   * Multi-Paxos only, else absent: slots up to this were chosen and durable here when it was noted, which is now and then.
+   * Who does not keep it starts from the log's start: safe, but a new leader proposes everything since then once more.
+   */
+  readonly chosen?: LogIndex;
 }
 
 /** The log begins after `index`: everything up to it is committed, applied and stands in state snapshots. */

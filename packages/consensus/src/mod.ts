@@ -1,4 +1,4 @@
-/** Consensus cores without I/O: the contract, quantities, Raft. */
+/** Consensus cores without I/O: the contract, quantities, Raft, Multi-Paxos. */
 export {
   emptyConfiguration,
   enterChange,
@@ -12,6 +12,10 @@ export {
   sameConfiguration,
 } from "./configuration.ts";
 export type * from "./contract.ts";
+export type * from "./multi-paxos/messages.ts";
+export { MultiPaxos } from "./multi-paxos/multi-paxos.ts";
+export type { MultiPaxosMutation } from "./multi-paxos/mutation.ts";
+export { defaultMultiPaxosSettings, type MultiPaxosSettings } from "./multi-paxos/settings.ts";
 export {
   type Configuration,
   generationMax,

@@ -1,6 +1,6 @@
 /** Engines on real etcd members, each as one node of its own. */
 import { type Clock, type QuipuError, SeededRandom } from "@quipu/core";
-import { externalEngine, type LogletEngine } from "@quipu/log";
+import { externalEngine, type Loglet, type LogletEngine } from "@quipu/log";
 import { type EtcdOptions, type EtcdService, etcdService } from "../src/mod.ts";
 
 export const clock: Clock = {
@@ -20,7 +20,7 @@ let seeds = Math.floor(performance.timeOrigin) % 1_000_000_000;
 
 export interface Node {
   readonly service: EtcdService;
-  readonly engine: LogletEngine;
+  readonly engine: LogletEngine<Loglet>;
 }
 
 /** `prefix` is what keeps tests on one cluster apart. */

@@ -52,6 +52,38 @@ describe.skipIf(!hasEtcd())("three etcd members", () => {
     },
   );
 
+  test("hints come from the next member when the one in use stands still", async () => {
+    const [still = "", other = ""] = members.endpoints;
+    const options = { prefix: "/hints/", requestTimeoutMs: 500, connectTimeoutMs: 200 };
+    const reader = makeNode({ ...options, endpoints: [still, other] });
+    const writer = makeNode({ ...options, endpoints: [other] });
+    await writer.service.createLog("a");
+    const writing = await writer.service.openLog("a");
+    const reading = await reader.service.openLog("a");
+    let hintedTo = 0;
+    let hints = 0;
+    const watch = reading.watch((nextBatch) => {
+      hints += 1;
+      hintedTo = Math.max(hintedTo, nextBatch ?? 0);
+    });
+    while (hints === 0) await pause(5);
+    members.pause(0);
+    try {
+      // The writer's member may have to find another leader first; the reader leaves the member that is still.
+      const at = await untilAnswered(() => writing.head());
+      await untilAnswered(() => reading.head());
+      const before = hints;
+      while (hints === before) await pause(5);
+      await untilAnswered(() => writing.append(at, record("a batch"), lsn(2)));
+      while (hintedTo < 2) await pause(5);
+    } finally {
+      members.resume(0);
+    }
+    watch.close();
+    await reader.service.close();
+    await writer.service.close();
+  });
+
   test("without a majority nothing succeeds and every error says so; with it back, everything goes on by itself", async () => {
     const timing = { requestTimeoutMs: 700, connectTimeoutMs: 300, prefix: "/majority/" };
     const { service, engine } = makeNode({ endpoints: members.endpoints, ...timing });
@@ -72,6 +104,17 @@ describe.skipIf(!hasEtcd())("three etcd members", () => {
     await service.close();
   });
 });
+
+/** Tries until the service answers at all. */
+async function untilAnswered<Result>(action: () => Promise<Result>): Promise<Result> {
+  for (;;) {
+    try {
+      return await action();
+    } catch {
+      await pause(50);
+    }
+  }
+}
 
 /** Appends of several nodes, each record another text; and tails that must cover what was acknowledged before. */
 class Workload {

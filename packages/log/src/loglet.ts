@@ -1,5 +1,5 @@
 /**
- * The loglet contract: what every engine (memory, local, raft, ...) promises to whoever stands above it.
+ * The loglet contract: what every engine (memory, local, raft, multi-paxos, ...) promises to whoever stands above it.
  * The comments are the specification; `logletConformance` in @quipu/log/testing checks them.
  *
  * The shape is that of Delos (Balakrishnan et al., OSDI 2020): append, check tail, read, trim, seal.
@@ -56,7 +56,7 @@ export interface Subscription {
  *   acknowledged or delivered.
  */
 export interface Loglet {
-  /** Name of the engine, for people and metrics: "local", "memory", "raft". */
+  /** Name of the engine, for people and metrics: "local", "memory", "raft", "multi-paxos". */
   readonly engine: string;
 
   /**
@@ -67,7 +67,7 @@ export interface Loglet {
    * Rejects with QuipuError
    * - `LOG_SEALED` (definite): surely not in this log, now or later; go to the successor.
    * - `LOG_APPEND_UNKNOWN`, `DISK_FAILED` (unknown): may be in the log or appear in it, below the sealed tail. Where a
-   *   leader died between two messages, of several records perhaps only the first ones.
+   *   leader died between two messages, of several records perhaps only some.
    * - `OVERLOADED`, `DISK_FULL`, `SHUTTING_DOWN` (definite): not taken. Of an external engine also `NOQUORUM`, `LOG_FULL`,
    *   and `VALUE_TOO_LARGE` for more than one value of its service holds.
    */
@@ -94,7 +94,7 @@ export interface Loglet {
   /** Only of engines that keep the log on several nodes. */
   readonly replication?: LogReplication;
 
-  /** True when this loglet nears an end of its own (a counter of the service that keeps it): it should be succeeded soon. */
+  /** True: it nears an end of its own (an int32 version of its service), and should be succeeded soon. */
   readonly wearsOut?: boolean;
 
   /** Gives up resources; what is stored stays. Appends under way end as `SHUTTING_DOWN` or resolve. */
@@ -116,26 +116,40 @@ export interface LogReplication {
   installed(start: Uint8Array): Promise<void>;
   /** Who decides on this log at present, as far as this node has heard. */
   configuration(): Configuration;
+  /**
+   * Up to here a majority has the state in synced snapshots, and no member that is alive waits for the log: what lies
+   * below can go as a whole, once it is sealed.
+   */
+  agreedUpTo(): Lsn;
   /** `handler` hears, again and again, that this node needs a snapshot of `atLeast` or later, first to be asked of `source`. */
   onSnapshotNeeded(handler: (source: number, atLeast: Lsn) => void): void;
 }
 
 /** One link of a virtual log's chain. Its records are at `base .. end - 1`. */
-export interface ChainSegment {
+export interface ChainSegment extends LogletName {
   /** First LSN of this segment; never changes. Position p of the loglet is LSN `base + p - 1`. */
   readonly base: Lsn;
+  /** First LSN that is no longer in this segment, once sealed: the base of its successor. */
+  readonly end?: Lsn;
+}
+
+/** Names one loglet of one engine. */
+export interface LogletName {
   /** Name of the engine in the engine table. */
   readonly engine: string;
   /** What the engine needs to find this loglet again; opaque above the engine. */
   readonly parameters: string;
-  /** First LSN that is no longer in this segment, once sealed: the base of its successor. */
-  readonly end?: Lsn;
 }
 
 /** The chain of a virtual log. Segments are contiguous, only the last is open, versions grow. */
 export interface Chain {
   readonly version: number;
   readonly segments: readonly ChainSegment[];
+  /**
+   * A switch is under way: this loglet is made ready, and follows the last segment as soon as that is sealed. Whoever
+   * sees it may carry on: seal, read the final tail, extend the chain. All come to the same chain.
+   */
+  readonly next?: LogletName;
 }
 
 /** A chain of loglets that looks like one log which is never sealed. */
@@ -152,35 +166,56 @@ export interface VirtualLog {
   /** The chain as last seen. */
   chain(): Chain;
   /**
-   * Seals the present segment and goes on in a new one of `engine`, live. Returns the chain afterwards,
-   * which is somebody else's if they were faster.
+   * Seals the present segment and goes on in a new one of `engine`, live. `request` is for the engine: what its
+   * {@link LogletEngine.prepare} takes. Returns the chain afterwards, which is somebody else's if they were faster.
    */
-  reconfigure(engine: string): Promise<Chain>;
-  /** Completes a chain whose last segment is sealed without successor (its sealer died); else does nothing. */
+  reconfigure(engine: string, request?: string): Promise<Chain>;
+  /** Completes a chain whose last segment is sealed without successor, or about to be (its sealer died); else does nothing. */
   finishSealedChain(): Promise<void>;
+  /** Drops leading segments that nobody needs any more. Best effort. */
+  dropTrimmed(): Promise<void>;
+  /** Whether the present segment nears an end of its own: see {@link Loglet.wearsOut}. */
+  wearsOut(): boolean;
   close(): Promise<void>;
 }
 
-/** One engine in the table: how loglets of this kind come to be and are found again. */
-export interface LogletEngine {
+/**
+ * One engine in the table: how loglets of this kind come to be and are found again. `Opened` is `Loglet` where every node
+ * that knows a loglet's parameters keeps a part of it, or can reach it.
+ */
+export interface LogletEngine<Opened extends Loglet | undefined = Loglet | undefined> {
   /**
    * Makes ready a new loglet and returns its parameters. Done before the old segment is sealed, so that
-   * the gap is short; a prepared loglet that lost the race is given back through `discard`.
+   * the gap is short; a prepared loglet that lost the race is given back through `discard`. `request` is what an
+   * operator asked for in words of this engine, if anything.
    */
-  prepare(): Promise<string>;
-  /** Opens the loglet with these parameters, again after a restart. */
-  open(parameters: string): Promise<Loglet>;
+  prepare(request?: string): Promise<string>;
+  /** Opens the loglet with these parameters, again after a restart. Undefined: this node keeps no part of it. */
+  open(parameters: string): Promise<Opened>;
   /** The loglet is in no chain, or all of it is trimmed: its storage may go. */
   discard(parameters: string): Promise<void>;
 }
 
 /** Versioned registers with compare-and-set: where chains (later the shard map) live. Never on a virtual log. */
 export interface MetadataStore {
-  get(key: string): Promise<{ readonly version: number; readonly value: Uint8Array } | undefined>;
+  get(key: string): Promise<Register | undefined>;
   /**
    * Sets `key` if its version is `expectedVersion` (0 = absent); the new version is one higher. Durable
    * when it resolves to true; false means that somebody else was first, and nothing changed.
    */
   compareAndSet(key: string, expectedVersion: number, value: Uint8Array): Promise<boolean>;
+  /**
+   * What this node knows by itself, without asking anybody: perhaps old, never older than what it has shown before, not
+   * even before a restart. Absent: it knows no more than {@link MetadataStore.get} says.
+   */
+  known?(key: string): Register | undefined;
+  /** `onChange` is called when a register may have changed. A hint. */
+  watch?(onChange: () => void): Subscription;
   close?(): Promise<void>;
+}
+
+export interface Register {
+  /** From 1. */
+  readonly version: number;
+  readonly value: Uint8Array;
 }

@@ -6,8 +6,10 @@ export type {
   LogDelivery,
   Loglet,
   LogletEngine,
+  LogletName,
   LogReplication,
   MetadataStore,
+  Register,
   Subscription,
   Tail,
   VirtualLog,
@@ -21,6 +23,9 @@ export { damagedLogsMax, setAside } from "./write-ahead-log/set-aside.ts";
 export { fileMetadataStore } from "./metadata/file-metadata-store.ts";
 export { memoryMetadataStore } from "./metadata/memory-metadata-store.ts";
 export { decodeChain } from "./virtual-log/chain.ts";
+export type { ChainMembers } from "./virtual-log/chain-replication.ts";
+export { decodeLogWords, encodeLogWords } from "./virtual-log/log-words.ts";
+export type { VirtualLogMutation } from "./virtual-log/mutation.ts";
 export { openVirtualLog, type VirtualLogOptions } from "./virtual-log/virtual-log.ts";
 export type { LogMutation } from "./write-ahead-log/mutation.ts";
 export {
@@ -31,12 +36,13 @@ export {
   type PeerHubStatistics,
   type PeerMessageType,
 } from "./peer/peer-hub.ts";
-export { raftEngine, type RaftEngine, type RaftEngineOptions } from "./engines/raft/engine.ts";
-export type { RaftGroup } from "./engines/raft/group.ts";
-export type { RaftEngineMutation } from "./engines/raft/mutation.ts";
-export { type Bootstrap, foundingStart, restoreGroup } from "./engines/raft/restore.ts";
-export { raftEngineSettings, type RaftEngineSettings } from "./engines/raft/settings.ts";
-export { startTicks, type TickSettings } from "./engines/raft/ticks.ts";
+export { groupEngines, type GroupEngines, type GroupEnginesOptions, type NewGroup } from "./engines/group/engine.ts";
+export type { ConsensusGroup } from "./engines/group/group.ts";
+export type { GroupMutation } from "./engines/group/mutation.ts";
+export { decodeGroupParameters, encodeGroupParameters, type GroupParameters } from "./engines/group/parameters.ts";
+export { foundingStart, restoreGroup, type RestoredGroup } from "./engines/group/restore.ts";
+export { groupSettings, type GroupSettings } from "./engines/group/settings.ts";
+export { startTicks, type TickSettings } from "./engines/group/ticks.ts";
 export type { BlobStore, ExternalLog, ExternalService, LogHead } from "./engines/external/service.ts";
 export { externalEngine, type ExternalEngineOptions } from "./engines/external/engine.ts";
 export type { ExternalMutation } from "./engines/external/mutation.ts";

@@ -6,7 +6,10 @@ import { describe, expect, test } from "vitest";
 import {
   type Appended,
   fileMetadataStore,
+  decodeLogWords,
+  encodeLogWords,
   localEngine,
+  type Loglet,
   type LogletEngine,
   type LogReplication,
   memoryEngine,
@@ -22,7 +25,7 @@ const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
 interface Setup {
   readonly metadata: MetadataStore;
-  readonly engines: Record<string, LogletEngine>;
+  readonly engines: Record<string, LogletEngine<Loglet>>;
   open(): Promise<VirtualLog>;
 }
 
@@ -144,6 +147,59 @@ async function sealFirstSegment(setup: Setup, log: VirtualLog): Promise<void> {
 }
 
 describe("a sealer that dies", () => {
+  test("after any step leaves a switch that somebody else completes, to the same chain", async () => {
+    for (const [step, isSwitched] of [
+      ["announced", false],
+      ["announced", true],
+      ["sealed", false],
+      ["extended", false],
+    ] as const) {
+      const setup = memorySetup();
+      const dies = new Error("killed");
+      let changes = 0;
+      const dying = await openVirtualLog({
+        key: "chain",
+        engines: {
+          ...setup.engines,
+          memory: {
+            ...(setup.engines["memory"] ?? memoryEngine()),
+            open: async (parameters) => {
+              const loglet = await setup.engines["memory"]?.open(parameters);
+              if (step === "announced" && loglet !== undefined) loglet.seal = () => Promise.reject(dies);
+              return loglet;
+            },
+          },
+        },
+        initialEngine: "memory",
+        metadata: {
+          get: (key) => setup.metadata.get(key),
+          compareAndSet: async (...change) => {
+            if (++changes === 3 && step === "sealed") throw dies;
+            const isSet = await setup.metadata.compareAndSet(...change);
+            if (changes === 3 && step === "extended") throw dies;
+            return isSet;
+          },
+        },
+      });
+      const other = await setup.open();
+      const texts = collect(other);
+      await dying.append([record("a")]);
+      await expect(dying.reconfigure("other")).rejects.toThrow(dies);
+      if (step === "announced") {
+        // Nothing is sealed yet: a watchdog carries on, or an operator's next switch.
+        expect(await other.append([record("b")])).toEqual({ first: 2, last: 2 });
+        await (isSwitched ? other.reconfigure("memory") : other.finishSealedChain());
+        const engines = other.chain().segments.map(({ engine }) => engine);
+        expect(engines).toEqual(isSwitched ? ["memory", "other", "memory"] : ["memory", "other"]);
+      } else {
+        expect(await other.append([record("b")])).toEqual({ first: 2, last: 2 });
+        expect(other.chain().segments.map(({ engine }) => engine)).toEqual(["memory", "other"]);
+      }
+      await settle();
+      expect(texts, step).toEqual(["1:a", "2:b"]);
+    }
+  });
+
   test("leaves a sealed chain, which the watchdog completes, once", async () => {
     const setup = memorySetup();
     const log = await setup.open();
@@ -220,7 +276,7 @@ describe("failures", () => {
 
   test("a metadata store that is gone after the seal fails appends instead of turning for ever", async () => {
     const setup = memorySetup();
-    let down = false;
+    let changesLeft = Number.POSITIVE_INFINITY;
     const log = await openVirtualLog({
       key: "chain",
       engines: setup.engines,
@@ -228,14 +284,18 @@ describe("failures", () => {
       metadata: {
         get: (key) => setup.metadata.get(key),
         compareAndSet: (...change) =>
-          down ? Promise.reject(new Error("metadata store down")) : setup.metadata.compareAndSet(...change),
+          --changesLeft < 0
+            ? Promise.reject(new Error("metadata store down"))
+            : setup.metadata.compareAndSet(...change),
       },
     });
-    down = true;
+    // The switch is announced, and that is all.
+    changesLeft = 1;
     await expect(log.reconfigure("other")).rejects.toThrow("down");
     await expect(log.append([record("a")])).rejects.toMatchObject({ code: "LOG_SEALED" });
-    down = false;
+    changesLeft = Number.POSITIVE_INFINITY;
     expect(await log.append([record("b")])).toEqual({ first: 1, last: 1 });
+    expect(log.chain().segments.map(({ engine }) => engine)).toEqual(["memory", "other"]);
   });
 });
 
@@ -311,6 +371,7 @@ describe("replication", () => {
       startAt: (position) => Uint8Array.of(position),
       installed: async (start) => void asked.push(`installed ${start.join()}`),
       configuration: () => foundingConfiguration([memberId(1)]),
+      agreedUpTo: () => lsn(0),
       onSnapshotNeeded: (handler) => void handlers.push(handler),
     };
     return {
@@ -327,19 +388,36 @@ describe("replication", () => {
     const needed: unknown[] = [];
     log.replication?.()?.onSnapshotNeeded((source, atLeast) => needed.push([source, atLeast]));
     await log.append([record("a"), record("b"), record("c")]);
-    expect(log.replication?.()?.startAt(lsn(2))).toEqual(Uint8Array.of(2));
+    const words = (position: number): Uint8Array | undefined => {
+      const bytes = log.replication?.()?.startAt(lsn(position));
+      return bytes === undefined ? undefined : decodeLogWords(bytes)?.words;
+    };
+    expect(words(2)).toEqual(Uint8Array.of(2));
     await log.reconfigure("memory");
     expect(log.replication?.()).toBeUndefined();
     await log.reconfigure("other");
     expect(log.chain().segments.at(-1)?.base).toBe(4);
-    expect(log.replication?.()?.startAt(lsn(5))).toEqual(Uint8Array.of(2));
-    expect(log.replication?.()?.startAt(lsn(3))).toEqual(Uint8Array.of(0));
-    expect(log.replication?.()?.startAt(lsn(2))).toBeUndefined();
-    await log.replication?.()?.installed(Uint8Array.of(7));
+    expect(words(5)).toEqual(Uint8Array.of(2));
+    // Between two segments the later one speaks; further down, the one that holds the position.
+    expect(words(3)).toEqual(Uint8Array.of(0));
+    expect(words(2)).toEqual(Uint8Array.of(2));
+    const [first, , last] = log.chain().segments;
+    const told = { engine: "other", parameters: last?.parameters ?? "", words: Uint8Array.of(7) };
+    await log.replication?.()?.installed(encodeLogWords(told));
     expect(replicated.asked).toEqual(["installed 7"]);
-    // Both of its loglets say it: that of the first segment does not count any more.
+    await expect(log.replication?.()?.installed(Uint8Array.of(7))).rejects.toMatchObject({ code: "LOG_CORRUPT" });
+    const gone = encodeLogWords({ ...told, parameters: "nine" });
+    await expect(log.replication?.()?.installed(gone)).rejects.toMatchObject({ code: "LOG_CORRUPT" });
+    // Both of its loglets say it: that of the first segment counts only while somebody still reads there.
     replicated.need(1);
     expect(needed).toEqual([[2, 4]]);
+    log.read(lsn(2), () => undefined);
+    replicated.need(1);
+    expect(needed.slice(1)).toEqual([
+      [2, 1],
+      [2, 4],
+    ]);
+    expect(first?.end).toBe(4);
     await log.close();
   });
 });

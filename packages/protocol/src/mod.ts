@@ -21,6 +21,8 @@ export {
   decodeLogStart,
   encodeGroupState,
   encodeLogStart,
+  type GroupEngine,
+  groupEngines,
   type GroupState,
 } from "./peer/group-state.ts";
 export {
@@ -36,6 +38,7 @@ export {
   refusalBytesMax,
   writeLinkHeader,
 } from "./peer/link-frame.ts";
+export { decodeJournalRecord, encodeJournalRecord, type JournalRecord } from "./peer/journal-record.ts";
 export { decodeHello, encodeHello, helloNonceBytes, isNodeName, type LinkHello } from "./peer/link-hello.ts";
 export { decodePeerFrame, encodePeerFrame, isOfUnknownType, type PeerFrame } from "./peer/peer-frame.ts";
 export {

@@ -5,11 +5,19 @@ import {
   type LogIndex,
   type LogStart,
   type MemberId,
+  type PaxosMessage,
   type RaftMessage,
   type Term,
   membersMax,
 } from "@quipu/consensus";
-import { type PeerFrame, type PeerMessage, randomIdEnd, stateHashesMax, type GroupState } from "@quipu/protocol";
+import {
+  type PeerFrame,
+  type PeerMessage,
+  randomIdEnd,
+  stateHashesMax,
+  type GroupState,
+  type JournalRecord,
+} from "@quipu/protocol";
 import fc from "fast-check";
 
 const member: fc.Arbitrary<MemberId> = fc.oneof(
@@ -47,10 +55,27 @@ export const logStarts: fc.Arbitrary<LogStart> = fc
   .tuple(index, positive as fc.Arbitrary<Term>, configurations)
   .map(([at, itsTerm, configuration]) => ({ index: at, term: at === 0 ? (0 as Term) : itsTerm, configuration }));
 
-export const groupStates: fc.Arbitrary<GroupState> = fc.record({
-  hardState: fc.record({ term, vote: maybeMember }),
-  start: logStarts,
-});
+const acceptedHardStates = fc
+  .tuple(positive, positive, positive as fc.Arbitrary<LogIndex>, index)
+  .map(([one, other, freeFrom, chosen]) => ({
+    term: Math.max(one, other) as Term,
+    vote: undefined,
+    accepted: { ballot: Math.min(one, other) as Term, freeFrom },
+    ...(chosen !== 0 && { chosen }),
+  }));
+
+export const groupStates: fc.Arbitrary<GroupState> = fc.oneof(
+  fc.record({
+    engine: fc.constant("raft" as const),
+    hardState: fc.record({ term, vote: maybeMember }),
+    start: logStarts,
+  }),
+  fc.record({
+    engine: fc.constant("multi-paxos" as const),
+    hardState: fc.oneof(fc.record({ term, vote: fc.constant(undefined) }), acceptedHardStates),
+    start: logStarts,
+  }),
+);
 
 type Unplaced = Entry extends infer Each ? (Each extends Entry ? Omit<Each, "index"> : never) : never;
 
@@ -67,6 +92,11 @@ const unplacedEntry: fc.Arbitrary<Unplaced> = fc.oneof(
 const placed = (at: number, entry: Unplaced): Entry => ({ ...entry, index: at as LogIndex }) as Entry;
 
 export const entries: fc.Arbitrary<Entry> = fc.tuple(positive, unplacedEntry).map(([at, entry]) => placed(at, entry));
+
+export const journalRecords: fc.Arbitrary<JournalRecord> = fc.oneof(
+  fc.record({ kind: fc.constant("entry" as const), entry: entries }),
+  fc.record({ kind: fc.constant("cut" as const), from: positive as fc.Arbitrary<LogIndex> }),
+);
 
 const appendEntries = fc
   .record({
@@ -107,6 +137,89 @@ const raftMessages: readonly fc.Arbitrary<RaftMessage>[] = [
   fc.record({ type: fc.constant("voteReply"), term, preVote: fc.boolean(), granted: fc.boolean() }),
   fc.record({ type: fc.constant("timeoutNow"), term }),
   fc.record({ type: fc.constant("snapshotNeeded"), term, atLeast: index, commit: index, barrier: natural }),
+];
+
+const acceptedBallot = fc.record({ ballot: term, freeFrom: index });
+const base = fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER - 10_000 }));
+
+const promised = fc
+  .record({
+    from: base,
+    places: fc.array(fc.tuple(fc.nat(200), unplacedEntry), { maxLength: 12 }),
+    beyond: fc.nat(100),
+    rest: fc.record({
+      ballot: term,
+      last: index,
+      start: index,
+      chosen: index,
+      accepted: acceptedBallot,
+    }),
+  })
+  .map(({ from, places, beyond, rest }) => {
+    let next = from;
+    const found = places.map(([gap, entry]) => {
+      const entryHere = placed(next + gap, entry);
+      next = entryHere.index + 1;
+      return entryHere;
+    });
+    const through = (Math.max(from, next - 1) + beyond) as LogIndex;
+    return { type: "promised" as const, ...rest, from: from as LogIndex, through, entries: found };
+  });
+
+const accept = fc
+  .record({
+    first: base,
+    places: fc.array(unplacedEntry, { minLength: 1, maxLength: 12 }),
+    rest: fc.record({ ballot: term, freeFrom: index, chosen: index, barrier: natural }),
+  })
+  .map(({ first, places, rest }) => ({
+    type: "accept" as const,
+    ...rest,
+    entries: places.map((entry, i) => placed(first + i, entry)),
+  }));
+
+const paxosMessages: readonly fc.Arbitrary<PaxosMessage>[] = [
+  fc.record({ type: fc.constant("prepare"), ballot: term, from: index }),
+  promised,
+  accept,
+  fc.record({
+    type: fc.constant("accepted"),
+    ballot: term,
+    first: index,
+    last: index,
+    match: index,
+    barrier: natural,
+  }),
+  fc.record({ type: fc.constant("rejected"), ballot: term, promised: term }),
+  fc.record({ type: fc.constant("chosen"), ballot: term, freeFrom: index, chosen: index }),
+  fc.record({
+    type: fc.constant("paxosHeartbeat"),
+    ballot: term,
+    freeFrom: index,
+    chosen: index,
+    number: natural,
+    barrier: natural,
+  }),
+  fc.record({
+    type: fc.constant("paxosHeartbeatReply"),
+    ballot: term,
+    number: natural,
+    barrier: natural,
+    match: index,
+    received: index,
+  }),
+  fc.record({
+    type: fc.constant("paxosSnapshotNeeded"),
+    ballot: term,
+    freeFrom: index,
+    chosen: index,
+    atLeast: index,
+    number: natural,
+    barrier: natural,
+  }),
+  fc.record({ type: fc.constant("takeOver"), ballot: term }),
+  fc.record({ type: fc.constant("electionRequest"), round: natural }),
+  fc.record({ type: fc.constant("electionReply"), round: natural, ballot: term, leader: term, happy: fc.boolean() }),
 ];
 
 const outcomes = fc.oneof(
@@ -177,6 +290,17 @@ const otherMessages: readonly fc.Arbitrary<PeerMessage>[] = [
   }),
   fc.record({ type: fc.constant("checkpointed"), group: u32, upTo: index }),
   fc.record({ type: fc.constant("join"), group: u32 }),
+  fc.record({
+    type: fc.constant("groupMade"),
+    group: u32,
+    engine: fc.constantFrom("raft", "multi-paxos"),
+    members: fc
+      .uniqueArray(member, { minLength: 1, maxLength: membersMax })
+      .map((drawn) => drawn.toSorted((left, right) => left - right)),
+  }),
+  fc.record({ type: fc.constant("groupMadeReply"), group: u32, ready: fc.boolean() }),
+  fc.record({ type: fc.constant("groupDropped"), group: u32 }),
+  fc.record({ type: fc.constant("stored"), shard: u32, upTo: fc.maxSafeNat() }),
   snapshotRequest,
   snapshotChunk,
   fc.record({
@@ -205,6 +329,7 @@ const otherMessages: readonly fc.Arbitrary<PeerMessage>[] = [
 
 export const peerMessages: readonly fc.Arbitrary<PeerMessage>[] = [
   ...raftMessages.map((message) => fc.record({ type: fc.constant("raft" as const), group: u32, message })),
+  ...paxosMessages.map((message) => fc.record({ type: fc.constant("paxos" as const), group: u32, message })),
   ...otherMessages,
 ];
 

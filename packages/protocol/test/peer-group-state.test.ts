@@ -2,6 +2,7 @@
 import {
   type Configuration,
   type Entry,
+  type HardState,
   type LogIndex,
   type LogStart,
   type MemberId,
@@ -12,16 +13,18 @@ import { InvariantViolation } from "@quipu/core";
 import {
   decodeEntry,
   decodeGroupState,
+  decodeJournalRecord,
   decodeLogStart,
   encodeEntry,
   encodeGroupState,
+  encodeJournalRecord,
   encodeLogStart,
   groupStateBytesMax,
   type GroupState,
 } from "@quipu/protocol";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { entries, groupStates, logStarts } from "./peer-arbitraries.ts";
+import { entries, groupStates, journalRecords, logStarts } from "./peer-arbitraries.ts";
 import { jointConfiguration } from "./peer-samples.ts";
 
 const one = 1 as LogIndex;
@@ -43,6 +46,7 @@ describe.each([
   ["entries", entries, encodeEntry, (bytes: Uint8Array) => decodeEntry(one, bytes)],
   ["group states", groupStates, encodeGroupState, decodeGroupState],
   ["log starts", logStarts, encodeLogStart, decodeLogStart],
+  ["journal records", journalRecords, encodeJournalRecord, decodeJournalRecord],
 ] as [string, fc.Arbitrary<unknown>, (value: unknown) => Uint8Array, (bytes: Uint8Array) => unknown][])(
   "%s",
   (_name, values, encode, decode) => {
@@ -84,8 +88,15 @@ describe.each([
 );
 
 function isEntry(value: unknown): value is Entry {
-  return typeof value === "object" && value !== null && "kind" in value;
+  return typeof value === "object" && value !== null && "kind" in value && "index" in value;
 }
+
+test("golden bytes of journal records", () => {
+  const entry: Entry = { index: 300 as LogIndex, term: 5 as Term, kind: "record", data: Uint8Array.of(1, 2) };
+  expect(hex(encodeJournalRecord({ kind: "entry", entry }))).toBe("ac020105020102");
+  expect(hex(encodeJournalRecord({ kind: "cut", from: 300 as LogIndex }))).toBe("00ac02");
+  expect(decodeJournalRecord(Uint8Array.of(0, 0))).toBeUndefined();
+});
 
 describe("entries", () => {
   test("golden bytes", () => {
@@ -127,27 +138,47 @@ describe("group states", () => {
   };
 
   test("the largest is within its limit", () => {
-    const state: GroupState = { hardState: { term: largest as Term, vote: top as MemberId }, start };
-    const bytes = encodeGroupState(state);
-    expect(bytes.length).toBeLessThanOrEqual(groupStateBytesMax);
-    expect(decodeGroupState(bytes)).toEqual(state);
+    const states: readonly GroupState[] = [
+      { engine: "raft", hardState: { term: largest as Term, vote: top as MemberId }, start },
+      { engine: "multi-paxos", hardState: acceptedBy(largest, largest, largest), start },
+    ];
+    for (const state of states) {
+      const bytes = encodeGroupState(state);
+      expect(bytes.length).toBeLessThanOrEqual(groupStateBytesMax);
+      expect(decodeGroupState(bytes)).toEqual(state);
+    }
   });
 
   test("golden bytes", () => {
     const small: LogStart = { index: 300 as LogIndex, term: 5 as Term, configuration: jointConfiguration };
     const configuration = "03010000000200000004000000040100000002000000030000000304000001010400000103000000";
     expect(hex(encodeLogStart(small))).toBe(`01ac0205${configuration}`);
-    expect(hex(encodeGroupState({ hardState: { term: 6 as Term, vote: 2 as MemberId }, start: small }))).toBe(
-      `010602000000ac0205${configuration}`,
-    );
+    const raft = { engine: "raft", hardState: { term: 6 as Term, vote: 2 as MemberId }, start: small } as const;
+    expect(hex(encodeGroupState(raft))).toBe(`010602000000ac0205${configuration}`);
     const empty: LogStart = {
       index: 0 as LogIndex,
       term: 0 as Term,
       configuration: { voters: [], outgoing: [], learners: [], learnersNext: [] },
     };
-    expect(hex(encodeGroupState({ hardState: { term: 0 as Term, vote: undefined }, start: empty }))).toBe(
+    const nothing = { term: 0 as Term, vote: undefined };
+    expect(hex(encodeGroupState({ engine: "raft", hardState: nothing, start: empty }))).toBe(
       "010000000000000000000000",
     );
+    expect(hex(encodeGroupState({ engine: "multi-paxos", hardState: nothing, start: empty }))).toBe(
+      "02000000000000000000",
+    );
+    const paxos = { engine: "multi-paxos", hardState: acceptedBy(300, 6, 301), start: small } as const;
+    expect(hex(encodeGroupState(paxos))).toBe(`02ac020006ad02ac0205${configuration}`);
+  });
+
+  test.each<[string, GroupState]>([
+    ["a chosen slot in Raft", { engine: "raft", hardState: { term: 1 as Term, vote: undefined, chosen: one }, start }],
+    ["a vote in Multi-Paxos", { engine: "multi-paxos", hardState: { term: 1 as Term, vote: 2 as MemberId }, start }],
+    ["an accepted ballot in Raft", { engine: "raft", hardState: acceptedBy(1, 1, 1), start }],
+    ["an accepted ballot that was not promised", { engine: "multi-paxos", hardState: acceptedBy(1, 2, 1), start }],
+    ["slot 0", { engine: "multi-paxos", hardState: acceptedBy(1, 1, 0), start }],
+  ])("%s is refused", (_name, state) => {
+    expect(() => encodeGroupState(state)).toThrow(InvariantViolation);
   });
 
   test("another version is refused", () => {
@@ -191,6 +222,10 @@ describe("group states", () => {
     expect(decodeLogStart(rawStart(four, index, term))).toBeUndefined();
   });
 });
+
+function acceptedBy(term: number, ballot: number, freeFrom: number): HardState {
+  return { term: term as Term, vote: undefined, accepted: { ballot: ballot as Term, freeFrom: freeFrom as LogIndex } };
+}
 
 /** As {@link encodeLogStart}, without its checks. */
 function rawStart(configuration: Configuration, index: number = 1, term: number = 1): Uint8Array {

@@ -55,6 +55,8 @@ export async function heldReplica(limits: Partial<ReplicaLimits> = {}): Promise<
     chain: () => chain,
     reconfigure: () => Promise.resolve(chain),
     finishSealedChain: () => Promise.resolve(),
+    dropTrimmed: () => Promise.resolve(),
+    wearsOut: () => false,
     close: () => loglet.close(),
   };
   const replica = new Replica({

@@ -18,6 +18,8 @@ export async function memoryReplica(): Promise<Replica> {
     chain: () => chain,
     reconfigure: () => Promise.resolve(chain),
     finishSealedChain: () => Promise.resolve(),
+    dropTrimmed: () => Promise.resolve(),
+    wearsOut: () => false,
     close: () => loglet.close(),
   };
   const replica = new Replica({

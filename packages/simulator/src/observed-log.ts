@@ -104,8 +104,16 @@ export class ObservedLog implements VirtualLog {
     return this.#options.inner.chain();
   }
 
-  reconfigure(engine: string): Promise<Chain> {
-    return this.#options.inner.reconfigure(engine);
+  reconfigure(engine: string, request?: string): Promise<Chain> {
+    return this.#options.inner.reconfigure(engine, request);
+  }
+
+  dropTrimmed(): Promise<void> {
+    return this.#options.inner.dropTrimmed();
+  }
+
+  wearsOut(): boolean {
+    return this.#options.inner.wearsOut();
   }
 
   finishSealedChain(): Promise<void> {

@@ -252,7 +252,7 @@ export class BareNode implements NodeUnderTest {
     if (effect.type !== "persist") return;
     const { token, hardState, truncateFrom, append, sendAfter } = effect;
     if (hardState !== undefined) this.#hard = { ...hardState };
-    const state = encodeGroupState({ hardState: this.#hard, start: this.#start });
+    const state = encodeGroupState({ engine: "raft", hardState: this.#hard, start: this.#start });
     this.#wal?.write(
       group,
       {

@@ -32,7 +32,8 @@ import { singleChainKey, singleNodeKey } from "./founding/directory.ts";
 import type { FoundingLink } from "./founding/messages.ts";
 import type { FoundingRegister } from "./founding/register.ts";
 import type { IdentityRegister } from "./identity.ts";
-import { cellMetadataDirectory, cellWalDirectory, isUsed } from "./node-log.ts";
+import { cellMetadataDirectory } from "./node-log.ts";
+import { cellWalDirectory, isUsed } from "./node-wal.ts";
 import { storeState } from "./stored-state.ts";
 
 export interface AdoptionOptions {

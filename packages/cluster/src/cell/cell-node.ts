@@ -6,16 +6,18 @@
  *                                        └→ virtual log ─┐        │ snapshots
  *   state store → machine ──────────────────────────────┴→ shard: replica, checkpointer → door
  */
-import type { MemberId, RaftMutation } from "@quipu/consensus";
+import { type Configuration, type MemberId, membersOf, type RaftMutation, type Role } from "@quipu/consensus";
 import { type Clock, type Disk, invariant, type KeyValueStore, type Network, type Random } from "@quipu/core";
 import type { CounterMachine, CounterMutation } from "@quipu/counters";
 import type {
   LogMutation,
   PeerHubStatistics,
-  RaftEngineMutation,
-  RaftEngineSettings,
-  RaftGroup,
+  GroupMutation,
+  GroupSettings,
+  ConsensusGroup,
+  LogletEngine,
   VirtualLog,
+  VirtualLogMutation,
   WriteAheadLogLimits,
 } from "@quipu/log";
 import type { DivergenceReport } from "../agreement/agreement.ts";
@@ -26,6 +28,8 @@ import type { CellMutation, CheckpointerMutation, ReplicaMutation, ShardMutation
 import { Shard, type ShardOptions, type ShardStatus } from "../shard.ts";
 import type { SnapshotSettings } from "../snapshot/settings.ts";
 import type { WriterIdentity } from "../submitter.ts";
+import { ChainKeeper } from "./chain-keeper.ts";
+import { groupOf, metadataGroup, staticMembersOf } from "./group-numbers.ts";
 import type { CellIdentity } from "./identity.ts";
 import { type CellBootstrap, type CellLog, openCellLog } from "./node-log.ts";
 
@@ -33,16 +37,17 @@ import { type CellBootstrap, type CellLog, openCellLog } from "./node-log.ts";
 export interface CellMutations {
   readonly counters?: CounterMutation;
   readonly log?: LogMutation;
-  readonly engine?: RaftEngineMutation;
+  readonly engine?: GroupMutation;
   readonly core?: RaftMutation;
   readonly replica?: ReplicaMutation;
   readonly checkpointer?: CheckpointerMutation;
   readonly cell?: CellMutation;
+  readonly chain?: VirtualLogMutation;
 }
 
 export interface CellNodeSettings {
   readonly wal?: Partial<WriteAheadLogLimits>;
-  readonly raft?: Partial<RaftEngineSettings>;
+  readonly raft?: Partial<GroupSettings>;
   readonly replica?: Partial<ReplicaLimits>;
   readonly checkpoints?: Partial<CheckpointSettings>;
   readonly snapshots?: Partial<SnapshotSettings>;
@@ -62,13 +67,17 @@ export interface CellNodeOptions {
   /** Used only where the disk has no identity yet. */
   readonly bootstrap: CellBootstrap;
   readonly settings?: CellNodeSettings;
+  /** Of a cell that is founded by this start: what keeps its log at first; raft by default. */
+  readonly initialEngine?: string;
+  /** Engines beside those that every cell has: external services, by name. */
+  readonly engines?: Readonly<Record<string, LogletEngine>>;
   /** A broken invariant or a failed disk: the owner ends the process without stopping the node. */
   readonly onFatal: (error: unknown) => void;
   readonly mutations?: CellMutations;
   /** For the simulator: between the log and the replica. Passes on `replication`. */
   readonly observeLog?: (log: VirtualLog) => VirtualLog;
   /** For the simulator: after every step of a group. */
-  readonly observeGroup?: (group: number, raft: RaftGroup) => void;
+  readonly observeGroup?: (group: number, raft: ConsensusGroup) => void;
   /** The highest feature level understood; tests stand in for other versions with it. */
   readonly featureLevelMax?: number;
   /** The log is open, and was damaged: why this node came back under a new generation. Before a quorum is waited for. */
@@ -85,12 +94,30 @@ export interface CellNodeStatus {
   /** Why this node came back under a new generation at this start; undefined if it did not. */
   readonly damage: string | undefined;
   readonly network: PeerHubStatistics;
-  readonly shard: ShardStatus;
+  /** Undefined until the chain of the log is known, which at the first start takes a quorum. */
+  readonly shard: ShardStatus | undefined;
+}
+
+/** A cell as one of its nodes sees it. */
+export interface CellView {
+  readonly member: MemberId;
+  /** Who belongs to the cell. */
+  readonly configuration: Configuration;
+  /** In the group that keeps the present segment of the log; where no group does, in the metadata group. */
+  readonly role: Role;
+  readonly term: number;
+  readonly leader: MemberId | undefined;
+  /** Of the metadata group: carries out what operators ask. */
+  readonly cellLeader: MemberId | undefined;
+  /** Position in the log. */
+  readonly committedPosition: number;
 }
 
 export class CellNode {
   readonly #options: CellNodeOptions;
   #log: CellLog | undefined;
+  #virtualLog: VirtualLog | undefined;
+  #keeper: ChainKeeper | undefined;
   #shard: Shard | undefined;
   #isStopped = false;
 
@@ -104,13 +131,24 @@ export class CellNode {
     const log = await openCellLog(this.#logOptions());
     this.#log = log;
     if (log.damage !== undefined) this.#options.onDamage?.(log.damage);
+    if (this.#isStopped) await this.stop();
+    const virtualLog = await log.opening.opened;
+    this.#virtualLog = virtualLog;
+    this.#keeper = new ChainKeeper({
+      log: virtualLog,
+      clock,
+      random,
+      metadataGroup: () => this.metadataGroup,
+      logGroup: () => this.logGroup,
+      onFatal,
+    });
     const shard = new Shard({
       shard: 0,
-      log: observeLog === undefined ? log.log : observeLog(log.log),
+      log: observeLog === undefined ? virtualLog : observeLog(virtualLog),
       store,
       clock,
       random,
-      link: log.hub,
+      link: log.opening.link,
       nextIdentity: () => this.#nextIdentity(log),
       onFatal,
       ...shardExtras(this.#options),
@@ -125,6 +163,7 @@ export class CellNode {
   /** Answers what is under way, writes a last checkpoint, closes everything but the ports it was given. */
   async stop(): Promise<void> {
     this.#isStopped = true;
+    this.#keeper?.close();
     await this.#shard?.stop();
     await this.#log?.close();
   }
@@ -152,16 +191,52 @@ export class CellNode {
     return this.shard.machine;
   }
 
+  /** From the moment at which its chain is known, which at the first start takes a quorum. */
   get log(): VirtualLog {
-    return this.#opened.log;
+    invariant(this.#virtualLog !== undefined, "the node has not opened its log yet");
+    return this.#virtualLog;
   }
 
   get isServing(): boolean {
     return this.#shard?.isServing ?? false;
   }
 
-  get groups(): readonly RaftGroup[] {
-    return this.#log?.engine.groups() ?? [];
+  get groups(): readonly ConsensusGroup[] {
+    return this.#log?.opening.engines.groups() ?? [];
+  }
+
+  /** Who belongs to the cell stands in its configuration. */
+  get metadataGroup(): ConsensusGroup | undefined {
+    return this.groups.find(({ group }) => group === metadataGroup);
+  }
+
+  /** Keeps the present segment of the log; undefined: this node has no part in that, or no group of the cell does it. */
+  get logGroup(): ConsensusGroup | undefined {
+    const last = this.#virtualLog?.chain().segments.at(-1);
+    const number = last === undefined ? undefined : groupOf(last);
+    return this.groups.find(({ group }) => group === number);
+  }
+
+  /** Who leads the log, who belongs to the cell, how far the log is; undefined before the disk is read. */
+  get view(): CellView | undefined {
+    const cell = this.metadataGroup?.inspect();
+    if (cell === undefined) return undefined;
+    const last = this.#virtualLog?.chain().segments.at(-1);
+    const log = this.logGroup?.inspect();
+    const { member, configuration } = cell;
+    const { role, term, leader } = log ?? cell;
+    const applied = this.#shard?.status.appliedLsn ?? 0;
+    const committedPosition =
+      log === undefined || last === undefined ? applied : Math.max(last.base - 1 + log.committed, last.base - 1);
+    return { member, configuration, role, term, leader, cellLeader: cell.leader, committedPosition };
+  }
+
+  /** Who keeps the present segment of the log; undefined: none of the cell, or it is not known here. */
+  get logMembers(): readonly MemberId[] | undefined {
+    const last = this.#virtualLog?.chain().segments.at(-1);
+    if (last === undefined) return undefined;
+    const group = this.logGroup?.inspect();
+    return staticMembersOf(last) ?? (group === undefined ? undefined : membersOf(group.configuration));
   }
 
   get status(): CellNodeStatus {
@@ -171,7 +246,7 @@ export class CellNode {
       identity: identity.present,
       damage,
       network: hub.statistics(),
-      shard: this.shard.status,
+      shard: this.#shard?.status,
     };
   }
 
@@ -197,7 +272,7 @@ export class CellNode {
 
   #logOptions(): Parameters<typeof openCellLog>[0] {
     const { disk, network, clock, random, cell, node, bootstrap, settings, onFatal, mutations } = this.#options;
-    const { observeGroup } = this.#options;
+    const { observeGroup, initialEngine, engines } = this.#options;
     return {
       disk,
       network,
@@ -208,7 +283,9 @@ export class CellNode {
       bootstrap,
       onFatal,
       ...(settings?.wal === undefined ? {} : { wal: settings.wal }),
-      ...(settings?.raft === undefined ? {} : { raft: settings.raft }),
+      ...(settings?.raft === undefined ? {} : { settings: settings.raft }),
+      ...(initialEngine === undefined ? {} : { initialEngine }),
+      ...(engines === undefined ? {} : { engines }),
       ...(observeGroup === undefined ? {} : { observeGroup }),
       ...(mutations === undefined ? {} : { mutations }),
     };

@@ -2,53 +2,34 @@
  * The files of a cell node below its data directory, from identity to virtual log: opens what is there, tells a new node
  * from one that lost its log, and lets the latter come back as another member.
  */
-import { logIndex, memberOf, type RaftMutation } from "@quipu/consensus";
-import { type Clock, type Disk, invariant, type Network, QuipuError, type Random } from "@quipu/core";
+import { type Disk, invariant, type Network, QuipuError } from "@quipu/core";
 import {
   fileMetadataStore,
-  type LogletEngine,
   type LogMutation,
   type MetadataStore,
   openPeerHub,
-  openVirtualLog,
   type PeerHub,
-  type RaftEngine,
-  raftEngine,
-  type RaftEngineMutation,
-  type RaftEngineSettings,
-  type RaftGroup,
   setAside,
-  type VirtualLog,
-  WriteAheadLog,
-  type WriteAheadLogLimits,
 } from "@quipu/log";
-import { groupStateBytesMax } from "@quipu/protocol";
 import type { CellMutation } from "../mutation.ts";
+import { type CellChainOptions, chainKey, openCellChain, type OpeningChain } from "./cell-chain.ts";
 import { type CellIdentity, IdentityRegister, newGeneration } from "./identity.ts";
+import { cellWalDirectory, isDamage, isUsed, openWal, type WalOptions } from "./node-wal.ts";
 import { onlyVoterDamage, OnlyVoterRegister } from "./only-voter.ts";
 
 export type CellBootstrap =
   /** Node numbers, equal on all founders and this node among them. */
   { readonly type: "found"; readonly founders: readonly number[] } | { readonly type: "join" };
 
-export interface CellLogOptions {
-  readonly disk: Disk;
+export interface CellLogOptions extends CellChainOptions, WalOptions {
   readonly network: Network;
-  readonly clock: Clock;
-  readonly random: Random;
   readonly cell: number;
   readonly node: number;
   /** Used only where the disk has no identity. A founder that lost its disk has to join. */
   readonly bootstrap: CellBootstrap;
-  readonly wal?: Partial<WriteAheadLogLimits>;
-  readonly raft?: Partial<RaftEngineSettings>;
-  readonly onFatal: (error: unknown) => void;
-  readonly observeGroup?: (group: number, raft: RaftGroup) => void;
   /** Tests only. */
-  readonly mutations?: {
+  readonly mutations?: NonNullable<CellChainOptions["mutations"]> & {
     readonly log?: LogMutation;
-    readonly engine?: RaftEngineMutation;
-    readonly core?: RaftMutation;
     readonly cell?: CellMutation;
   };
 }
@@ -56,14 +37,12 @@ export interface CellLogOptions {
 export interface CellLog {
   readonly identity: IdentityRegister;
   readonly hub: PeerHub;
-  readonly engine: RaftEngine;
-  readonly log: VirtualLog;
+  readonly opening: OpeningChain;
   /** Why this node has come back under a new generation, at this start. */
   readonly damage: string | undefined;
   close(): Promise<void>;
 }
 
-export const cellWalDirectory = "wal";
 export const cellMetadataDirectory = "metadata";
 
 /** What was opened on the way, to be closed in case of failure. */
@@ -107,29 +86,27 @@ interface Files {
   readonly onlyVoter: OnlyVoterRegister;
 }
 
-/** From write-ahead log to virtual log, as the present member; or a text that says how its log is damaged. */
+/** From write-ahead log to metadata store, as the present member; or a text that says how its log is damaged. */
 async function openMember(
   options: CellLogOptions,
   { identity, metadata, onlyVoter }: Files,
   closers: Closers,
-): Promise<Pick<CellLog, "hub" | "engine" | "log"> | string> {
+): Promise<Pick<CellLog, "hub" | "opening"> | string> {
   const isNew = identity.present.state === "new";
-  const opened = await openWal(options, identity);
-  if (typeof opened === "string") return opened;
+  if (!isNew) await requireMetadataGroup(metadata, identity.present);
+  const wal = await openWal(options, identity);
+  if (typeof wal === "string") return wal;
   const closersBefore = closers.length;
-  closers.push(() => opened.wal.close());
+  closers.push(() => wal.wal.close());
   const hub = openPeerHub({ network: options.network, cell: options.cell, member: identity.member });
-  const engine = openEngine(options, identity, opened, hub, onlyVoter);
-  closers.push(() => engine.close());
   try {
-    const log = await openVirtualLog({
-      metadata,
-      key: chainKey(identity.present),
-      engines: { raft: asMember(engine, identity) },
-      initialEngine: "raft",
-    });
-    closers.push(() => log.close());
-    return { hub, engine, log };
+    const opening = await openCellChain(options, hub, { wal, file: metadata, identity, onlyVoter });
+    closers.push(() => opening.close());
+    // What the chain names is there, or this node's part of it is lost: found out before anybody relies on it.
+    const known = opening.metadata.known(chainKey);
+    if (known !== undefined && !isNew) await opening.opened;
+    opening.opened.catch(() => undefined);
+    return { hub, opening };
   } catch (error) {
     // Sound to the write-ahead log, but not what the engine or the chain has written: lost all the same.
     if (isNew || !isDamage(error)) throw error;
@@ -138,10 +115,24 @@ async function openMember(
   }
 }
 
+/** Cells of the first version kept their chain in each node's own file. */
+async function requireMetadataGroup(file: MetadataStore, identity: CellIdentity): Promise<void> {
+  if ((await file.get(formerChainKey(identity))) === undefined) return;
+  const what = "the data directory is that of a cell made by an earlier version, which had no metadata group";
+  const advice = "make it the first node of a new cell (quipu cell recover --data DIR --yes), and let empty ones join";
+  throw new QuipuError("INVALID_CONFIGURATION", `${what}. Stop all nodes, then ${advice}.`);
+}
+
+/** Register of the chain in the file of a cell's node, in the first version. */
+export function formerChainKey({ generation, attempt }: CellIdentity): string {
+  return `chain/0/${generation}.${attempt}`;
+}
+
 /** A metadata file that does not decode is put out of the way: with it went the identity. */
-export async function openMetadata(
-  options: Pick<CellLogOptions, "disk" | "onFatal">,
-): Promise<{ readonly metadata: MetadataStore; readonly damage: string | undefined }> {
+export async function openMetadata(options: {
+  readonly disk: Disk;
+  readonly onFatal: (error: unknown) => void;
+}): Promise<{ readonly metadata: MetadataStore; readonly damage: string | undefined }> {
   const { disk, onFatal } = options;
   let damage: string | undefined;
   for (;;) {
@@ -190,98 +181,4 @@ async function becomeAnother(options: CellLogOptions, identity: IdentityRegister
     const generation = newGeneration(options.random, present.generation);
     await identity.store({ ...present, generation, state: "new", founders: [], startsAfter: 0 });
   }
-}
-
-interface OpenWal {
-  readonly wal: WriteAheadLog;
-  /** What to do when a segment is begun; nothing is listening while the log is opened. */
-  onSegmentBegun: () => void;
-}
-
-/** The write-ahead log of this member, or a text that says how it is damaged. Of a new member: always an empty one. */
-async function openWal(options: CellLogOptions, identity: IdentityRegister): Promise<OpenWal | string> {
-  const { disk, clock, random, onFatal, mutations } = options;
-  const isNew = identity.present.state === "new";
-  const isThere = await isUsed(disk, cellWalDirectory);
-  if (isNew && isThere) {
-    await identity.store({ ...identity.present, attempt: identity.present.attempt + 1 });
-    await setAside(disk, cellWalDirectory);
-  }
-  if (!isNew && !isThere) return `${cellWalDirectory}/ is gone`;
-  const holder = { onSegmentBegun: (): void => undefined };
-  try {
-    const wal = await WriteAheadLog.open({
-      disk,
-      directory: cellWalDirectory,
-      clock,
-      random,
-      onFatal,
-      limits: { hardStateBytesMax: groupStateBytesMax, ...options.wal },
-      onSegmentBegun: () => holder.onSegmentBegun(),
-      ...(mutations?.log === undefined ? {} : { mutation: mutations.log }),
-    });
-    if (isNew || wal.groups().length > 0) return Object.assign(holder, { wal });
-    await wal.close();
-    return `${cellWalDirectory}/ holds no group`;
-  } catch (error) {
-    if (isNew || !isDamage(error)) throw error;
-    return error.message;
-  }
-}
-
-function openEngine(
-  options: CellLogOptions,
-  identity: IdentityRegister,
-  opened: OpenWal,
-  hub: PeerHub,
-  onlyVoter: OnlyVoterRegister,
-): RaftEngine {
-  const { clock, random, raft, onFatal, mutations, observeGroup } = options;
-  // Of the founding: a founder's later disks join. Only the founder of a recovered cell has another generation than 0.
-  const { node: own, generation } = identity.present;
-  const founders = identity.present.founders.map((node) => memberOf(node, node === own ? generation : 0));
-  const engine = raftEngine({
-    wal: opened.wal,
-    hub,
-    clock,
-    random,
-    bootstrap:
-      founders.length > 0
-        ? { type: "found", founders, after: logIndex(identity.present.startsAfter) }
-        : { type: "join" },
-    onFatal,
-    onConfiguration: (configuration) => onlyVoter.onConfiguration(identity.present, configuration),
-    ...(raft === undefined ? {} : { settings: raft }),
-    ...(mutations?.engine === undefined ? {} : { mutation: mutations.engine }),
-    ...(mutations?.core === undefined ? {} : { coreMutation: mutations.core }),
-    ...(observeGroup === undefined ? {} : { observe: observeGroup }),
-  });
-  opened.onSegmentBegun = (): void => engine.rewritePinned();
-  return engine;
-}
-
-/** Before the first word of the first group leaves this node, its identity says that it may have spoken. */
-function asMember(engine: LogletEngine, identity: IdentityRegister): LogletEngine {
-  return {
-    prepare: () => engine.prepare(),
-    discard: (parameters) => engine.discard(parameters),
-    open: async (parameters) => {
-      if (identity.present.state === "new") await identity.store({ ...identity.present, state: "member" });
-      return await engine.open(parameters);
-    },
-  };
-}
-
-/** Another log is another chain. */
-export function chainKey({ generation, attempt }: CellIdentity): string {
-  return `chain/0/${generation}.${attempt}`;
-}
-
-/** A directory with something in it. */
-export async function isUsed(disk: Disk, directory: string): Promise<boolean> {
-  return (await disk.exists(directory)) && (await disk.list(directory)).length > 0;
-}
-
-export function isDamage(error: unknown): error is QuipuError {
-  return error instanceof QuipuError && error.code === "LOG_CORRUPT";
 }

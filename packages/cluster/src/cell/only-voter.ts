@@ -28,6 +28,8 @@ export class OnlyVoterRegister {
   #version = 0;
   #wanted: StoredVoter | undefined;
   #isWriting = false;
+  /** Groups that this member alone decides for. */
+  readonly #alone: Set<number> = new Set();
 
   constructor(metadata: MetadataStore) {
     this.#metadata = metadata;
@@ -47,10 +49,16 @@ export class OnlyVoterRegister {
     return identity.founders.length === 1 && identity.founders[0] === identity.node;
   }
 
-  /** To be told of every configuration in the log. Writes what is new, one after another; the last word counts. */
-  onConfiguration(identity: CellIdentity, { voters, outgoing }: Configuration): void {
+  /**
+   * To be told of every configuration in the log of a group. Writes what is new, one after another; the last word counts.
+   * It is so as long as it is so in any group: what one of them keeps may be the only copy.
+   */
+  onConfiguration(identity: CellIdentity, { voters, outgoing }: Configuration, group: number): void {
     const member = memberOf(identity.node, identity.generation);
-    const isOnly = [voters, outgoing].some((half) => half.length === 1 && half[0] === member);
+    const isAlone = [voters, outgoing].some((half) => half.length === 1 && half[0] === member);
+    if (isAlone) this.#alone.add(group);
+    else this.#alone.delete(group);
+    const isOnly = this.#alone.size > 0;
     const known = this.#wanted?.member === member ? this.#wanted.isOnly : this.isOnlyVoter(identity);
     if (isOnly === known) return;
     this.#wanted = { member, isOnly };

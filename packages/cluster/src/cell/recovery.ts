@@ -16,7 +16,9 @@ import { type Configuration, type LogIndex, type MemberId, memberOf, membersOf }
 import { type Clock, type Disk, type KeyValueStore, lsn, type Lsn, QuipuError, type Random } from "@quipu/core";
 import { CounterMachine, readRecordId } from "@quipu/counters";
 import {
+  type Chain,
   decodeChain,
+  decodeGroupParameters,
   fileMetadataStore,
   type MetadataStore,
   restoreGroup,
@@ -30,7 +32,11 @@ import { loadMachine } from "../state-store.ts";
 import { singleChainKey, singleNodeKey } from "./founding/directory.ts";
 import { drawCell } from "./founding/protocol.ts";
 import { type CellIdentity, IdentityRegister, newGeneration } from "./identity.ts";
-import { cellMetadataDirectory, cellWalDirectory, chainKey, isUsed } from "./node-log.ts";
+import { chainKey, metadataKey } from "./cell-chain.ts";
+import { metadataGroup } from "./group-numbers.ts";
+import { decodeState } from "./metadata/registers.ts";
+import { cellMetadataDirectory, formerChainKey } from "./node-log.ts";
+import { cellWalDirectory, isUsed } from "./node-wal.ts";
 import { type Recovery, RecoveryRegister } from "./recovery-register.ts";
 import { storeState } from "./stored-state.ts";
 
@@ -158,7 +164,7 @@ async function replayLog(
 ): Promise<FoundLog> {
   const { disk, clock, random, onFatal } = options;
   if (!(await isUsed(disk, cellWalDirectory))) throw damaged(`${cellWalDirectory}/ is gone`);
-  const group = await groupOf(metadata, present);
+  const { segments, decidingGroup } = await chainOf(metadata, present);
   const wal = await WriteAheadLog.open({
     disk,
     directory: cellWalDirectory,
@@ -168,42 +174,107 @@ async function replayLog(
     limits: { hardStateBytesMax: groupStateBytesMax, ...options.wal },
   });
   try {
-    if (wal.hardState(group) === undefined)
-      throw damaged(`${cellWalDirectory}/ lacks group ${group}, which the chain names`);
-    const { start, entries } = await restoreGroup(wal, group);
-    if (machine.appliedLsn < start.index) throw storeLacks(machine.appliedLsn, start.index);
+    const { voters, isMember } = await decidersOf(wal, decidingGroup, present);
+    if (!isMember) throw outsider(voters);
+    if (segments === undefined) throw damaged(`${cellMetadataDirectory}/ has no chain yet`);
     let keptRecords = 0;
-    let { configuration } = start;
-    for (const entry of entries) {
-      if (entry.kind === "configuration") ({ configuration } = entry);
-      if (entry.kind !== "record" || entry.index <= machine.appliedLsn) continue;
-      const position = positionOf(entry.index);
-      if (readRecordId(entry.data, machine.featureLevelMax) === undefined) {
-        throw recordNotUnderstood(position, entry.data, machine.featureLevelMax);
-      }
-      machine.apply(position, entry.data);
-      keptRecords += 1;
+    for (const segment of segments) {
+      // The state has all of it.
+      if (segment.end !== undefined && segment.end - 1 <= machine.appliedLsn) continue;
+      keptRecords += await replaySegment(wal, segment, machine);
     }
-    const self = memberOf(present.node, present.generation);
-    if (!membersOf(configuration).includes(self)) throw outsider(configuration);
-    requireLost(configuration, self);
     if (machine.appliedLsn === 0) throw nothing("holds no record: start its node empty instead");
-    return { keptRecords, oldVoters: configuration.voters };
+    return { keptRecords, oldVoters: voters };
   } finally {
     await wal.close();
   }
 }
 
-/** The group that is this node's whole log. */
-async function groupOf(metadata: MetadataStore, present: CellIdentity): Promise<number> {
-  const key = chainKey(present);
+/** Who decides for the cell, as the log of this group has it, committed or not. */
+async function decidersOf(
+  wal: WriteAheadLog,
+  group: number,
+  present: CellIdentity,
+): Promise<{ readonly voters: readonly MemberId[]; readonly isMember: boolean }> {
+  if (wal.hardState(group) === undefined) throw damaged(`${cellWalDirectory}/ lacks group ${group}`);
+  const { start, entries } = await restoreGroup(wal, group);
+  const changes = entries.filter((entry) => entry.kind === "configuration");
+  const configuration = changes.at(-1)?.configuration ?? start.configuration;
+  const self = memberOf(present.node, present.generation);
+  requireLost(configuration, self);
+  return { voters: configuration.voters, isMember: membersOf(configuration).includes(self) };
+}
+
+/** Applies what this node has of the segment, up to its seal, or up to what it lacks. Returns how many records. */
+async function replaySegment(
+  wal: WriteAheadLog,
+  segment: RecoverableSegment,
+  machine: CounterMachine,
+): Promise<number> {
+  const { base, group } = segment;
+  if (wal.hardState(group) === undefined) {
+    throw damaged(`${cellWalDirectory}/ lacks group ${group}, which the chain names`);
+  }
+  const { start, entries } = await restoreGroup(wal, group);
+  const positionOf = (index: LogIndex): Lsn => lsn(base - 1 + index);
+  if (machine.appliedLsn < positionOf(start.index)) throw storeLacks(machine.appliedLsn, positionOf(start.index));
+  let kept = 0;
+  let next = start.index + 1;
+  for (const entry of entries) {
+    // Accepted out of order: what came before is not known here.
+    if (entry.index !== next++ || entry.kind === "seal") break;
+    const position = positionOf(entry.index);
+    if (entry.kind !== "record" || position <= machine.appliedLsn) continue;
+    if (readRecordId(entry.data, machine.featureLevelMax) === undefined) {
+      throw recordNotUnderstood(position, entry.data, machine.featureLevelMax);
+    }
+    machine.apply(position, entry.data);
+    kept += 1;
+  }
+  return kept;
+}
+
+interface RecoverableSegment {
+  readonly base: number;
+  readonly end?: number;
+  readonly group: number;
+}
+
+/** The segments of this node's whole log, and the group whose configuration says who decides for the cell. */
+async function chainOf(
+  metadata: MetadataStore,
+  present: CellIdentity,
+): Promise<{ readonly segments: readonly RecoverableSegment[] | undefined; readonly decidingGroup: number }> {
+  const key = metadataKey(present);
   const stored = await metadata.get(key);
-  if (stored === undefined) throw damaged(`${cellMetadataDirectory}/ has no chain ${key}`);
-  const { segments } = decodeChain(key, stored.version, stored.value);
+  const former = await metadata.get(formerChainKey(present));
+  if (former !== undefined) return formerChainOf(decodeChain(formerChainKey(present), former.version, former.value));
+  const register =
+    stored === undefined ? undefined : decodeState(`the register ${key}`, stored.value).registers.get(chainKey);
+  if (register === undefined) return { segments: undefined, decidingGroup: metadataGroup };
+  const { segments } = decodeChain(chainKey, register.version, register.value);
+  const elsewhere = segments.find(({ engine }) => engine !== "raft" && engine !== "multi-paxos");
+  if (elsewhere !== undefined) {
+    const what = `a part of the log is on the engine ${elsewhere.engine}, which this command does not read`;
+    throw new QuipuError("INVALID_CONFIGURATION", `${what}: bring that back, and nothing is lost`);
+  }
+  return {
+    segments: segments.map(({ base, end, parameters }) => {
+      const { group } = decodeGroupParameters(parameters);
+      return end === undefined ? { base, group } : { base, end, group };
+    }),
+    decidingGroup: metadataGroup,
+  };
+}
+
+/** Of the first version of cells: one Raft group, and its chain in the node's own file. */
+function formerChainOf({ segments }: Chain): Awaited<ReturnType<typeof chainOf>> {
   const [segment] = segments;
-  if (segments.length !== 1 || segment?.engine !== "raft")
-    throw damaged(`the chain ${key} is not that of one Raft group`);
-  return Number(segment.parameters);
+  if (segments.length !== 1 || segment?.engine !== "raft") throw damaged("the chain is not that of one Raft group");
+  // A number alone in the first days, later the group's parameters.
+  const { base, parameters } = segment;
+  const group = /^\d+$/.test(parameters) ? Number(parameters) : decodeGroupParameters(parameters).group;
+  return { segments: [{ base, group }], decidingGroup: group };
 }
 
 /** A cell that this node alone decides for has lost nothing. */
@@ -211,10 +282,6 @@ function requireLost({ voters, outgoing }: Configuration, self: MemberId): void 
   if (voters.length === 1 && voters[0] === self && outgoing.length === 0) {
     throw nothing("is that of its cell's only voter, which needs nobody else: start it, as ever");
   }
-}
-
-function positionOf(index: LogIndex): Lsn {
-  return lsn(index);
 }
 
 function otherCell(random: Random, cell: number): number {
@@ -244,7 +311,7 @@ function damaged(what: string): QuipuError {
 }
 
 /** Its log was begun anew: the state in the store may be all that it has of what it once acknowledged. */
-function outsider({ voters }: Configuration): QuipuError {
+function outsider(voters: readonly MemberId[]): QuipuError {
   const who = voters.length === 0 ? "knows no voter" : "is no member of the configuration that its log has";
   const what = `this node ${who}: its former log was lost or damaged (see ${cellWalDirectory}.damaged-*), and the cell has not`;
   const advice = "Recover another node, or restore this data directory as a whole from before the damage";

@@ -5,9 +5,10 @@
 import { logIndex, type MemberId } from "@quipu/consensus";
 import { type Clock, type KeyValueStore, lsn, type Lsn } from "@quipu/core";
 import type { CounterMachine } from "@quipu/counters";
-import { foundingStart, type VirtualLog } from "@quipu/log";
+import { encodeLogWords, foundingStart, type VirtualLog } from "@quipu/log";
 import { encodeLogStart } from "@quipu/protocol";
 import { Checkpointer } from "../checkpointer.ts";
+import { firstSegmentOf } from "./group-numbers.ts";
 import { putLogStart } from "../snapshot/log-start.ts";
 
 export interface StoredStateOptions {
@@ -32,7 +33,9 @@ export async function storeState(options: StoredStateOptions): Promise<void> {
   const trimLimit = (): number => 0;
   await new Checkpointer({ store, machine, log, clock, onFatal, storedUpTo, trimLimit }).checkpoint();
   const last = machine.appliedLsn;
-  const words = last === lsn(0) ? undefined : encodeLogStart(foundingStart([founder], logIndex(last)));
+  const start = encodeLogStart(foundingStart([founder], logIndex(last)));
+  const segment = firstSegmentOf([founder], last, "raft");
+  const words = last === lsn(0) ? undefined : encodeLogWords({ ...segment, words: start });
   const batch = store.batch();
   putLogStart(batch, founder, words);
   await batch.write({ sync: true });

@@ -50,7 +50,7 @@ export const defaultSnapshotSettings: SnapshotSettings = {
   entriesPerSlice: 2_000,
 };
 
-export type SnapshotMessageType = "snapshotRequest" | "snapshotChunk" | "snapshotRefused" | "stateHash";
+export type SnapshotMessageType = "snapshotRequest" | "snapshotChunk" | "snapshotRefused" | "stateHash" | "stored";
 
 /** The part of the node's peer hub that snapshots travel through. */
 export interface SnapshotLink {

@@ -4,8 +4,8 @@
  * those others, although they have the same indexes (P6, the ABA race).
  */
 import { invariant } from "@quipu/core";
+import { lower, moved } from "../entries.ts";
 import type { LogIndex } from "../quantities.ts";
-import { lower, moved } from "./log.ts";
 import type { RaftMutation } from "./mutation.ts";
 
 interface Issued {

@@ -1,8 +1,8 @@
 /** The follower's side of replication (Raft §5.3): takes a leader's entries, answers how far the logs are equal. */
 import { invariant } from "@quipu/core";
 import type { Entry, LogStart } from "../contract.ts";
+import { lower, moved } from "../entries.ts";
 import type { LogIndex, MemberId } from "../quantities.ts";
-import { lower, moved } from "./log.ts";
 import type { AppendEntries, Heartbeat, SnapshotNeeded } from "./messages.ts";
 import type { RaftState } from "./state.ts";
 

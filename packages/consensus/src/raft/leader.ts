@@ -1,12 +1,12 @@
 /** What a leader does with ticks, answers and the requests of its own node. */
 import { isQuorum } from "../quorum.ts";
 import type { RequestId } from "../contract.ts";
+import { entryOverheadBytes, moved } from "../entries.ts";
 import type { MemberId } from "../quantities.ts";
-import { entryOverheadBytes, moved } from "./log.ts";
+import { ReadQueue } from "../read-queue.ts";
 import { hasLedItsLast, leaveJointWhenCommitted } from "./membership.ts";
 import type { AppendAccepted, AppendRejected, HeartbeatReply } from "./messages.ts";
 import type { Progress } from "./progress.ts";
-import { ReadQueue } from "./read-queue.ts";
 import { askBarrier, confirmBarriers } from "./reads.ts";
 import {
   announceCommit,

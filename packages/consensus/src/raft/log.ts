@@ -7,24 +7,9 @@
  */
 import { invariant } from "@quipu/core";
 import type { Entry, LogStart, RestoredState } from "../contract.ts";
+import { entryBytes, moved } from "../entries.ts";
 import type { Configuration, LogIndex, Term } from "../quantities.ts";
 import type { RaftMutation } from "./mutation.ts";
-
-/** What an entry costs beside its record: the object in memory, its header on the wire and on disk, roughly. */
-export const entryOverheadBytes = 32;
-
-export function entryBytes(entry: Entry): number {
-  return entry.kind === "record" ? entry.data.length + entryOverheadBytes : entryOverheadBytes;
-}
-
-/** `index` moved by `count` places. */
-export function moved(index: LogIndex, count: number): LogIndex {
-  return (index + count) as LogIndex;
-}
-
-export function lower(a: LogIndex, b: LogIndex): LogIndex {
-  return a < b ? a : b;
-}
 
 interface PlacedConfiguration {
   readonly index: LogIndex;

@@ -6,8 +6,8 @@
  * - snapshot: what it needs is trimmed; nothing is sent but the word that it should fetch a snapshot.
  */
 import { invariant } from "@quipu/core";
+import { moved } from "../entries.ts";
 import type { LogIndex, Term } from "../quantities.ts";
-import { moved } from "./log.ts";
 
 /** Answered messages wait until there are so many, and leave the list together: cheap, and no memory to speak of. */
 const answeredKeptMax = 64;

@@ -15,6 +15,7 @@ import type {
   RequestId,
   Role,
 } from "../contract.ts";
+import { moved } from "../entries.ts";
 import type { Configuration, LogIndex, MemberId, Term } from "../quantities.ts";
 import {
   countOwnVote,
@@ -36,7 +37,6 @@ import {
   seal,
   tickLeader,
 } from "./leader.ts";
-import { moved } from "./log.ts";
 import { changeMembers } from "./membership.ts";
 import type { AppendEntries, Heartbeat, RaftMessage, RequestVote, SnapshotNeeded } from "./messages.ts";
 import type { RaftMutation } from "./mutation.ts";

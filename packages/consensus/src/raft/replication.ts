@@ -5,9 +5,9 @@
 import { invariant } from "@quipu/core";
 import type { Entry, EntryContent } from "../contract.ts";
 import { membersOf } from "../configuration.ts";
+import { lower, moved } from "../entries.ts";
 import type { LogIndex, MemberId } from "../quantities.ts";
 import { quorumIndex } from "../quorum.ts";
-import { lower, moved } from "./log.ts";
 import { Progress } from "./progress.ts";
 import type { Leader } from "./role.ts";
 import type { RaftState } from "./state.ts";

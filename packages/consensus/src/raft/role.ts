@@ -1,7 +1,7 @@
 /** Roles: what only one of them has lives only in its variant. */
 import type { LogIndex, MemberId } from "../quantities.ts";
+import type { ReadQueue } from "../read-queue.ts";
 import type { Progress } from "./progress.ts";
-import type { ReadQueue } from "./read-queue.ts";
 
 export type RoleState = Follower | PreCandidate | Candidate | Leader;
 

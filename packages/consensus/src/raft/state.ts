@@ -4,12 +4,13 @@
  */
 import { invariant, type Random } from "@quipu/core";
 import type { CoreOptions, LogStart, RequestId } from "../contract.ts";
+import { lower } from "../entries.ts";
+import { Outbox } from "../outbox.ts";
 import type { Configuration, LogIndex, MemberId, Term } from "../quantities.ts";
 import { Durability } from "./durability.ts";
-import { lower, RaftLog } from "./log.ts";
+import { RaftLog } from "./log.ts";
 import type { RaftMessage } from "./messages.ts";
 import type { RaftMutation } from "./mutation.ts";
-import { Outbox } from "./outbox.ts";
 import type { RoleState } from "./role.ts";
 import { checkSettings, type RaftSettings } from "./settings.ts";
 
@@ -20,7 +21,7 @@ export class RaftState {
   readonly mutation: RaftMutation | undefined;
   readonly log: RaftLog;
   readonly durability: Durability;
-  readonly outbox: Outbox = new Outbox();
+  readonly outbox: Outbox<RaftMessage> = new Outbox();
   role: RoleState;
   droppedMessages = 0;
   #term: Term;

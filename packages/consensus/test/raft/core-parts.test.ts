@@ -4,9 +4,10 @@ import { foundingConfiguration, memberId } from "@quipu/consensus";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Durability } from "../../src/raft/durability.ts";
-import { entryBytes, RaftLog } from "../../src/raft/log.ts";
+import { entryBytes } from "../../src/entries.ts";
+import { RaftLog } from "../../src/raft/log.ts";
 import { Progress } from "../../src/raft/progress.ts";
-import { ReadQueue } from "../../src/raft/read-queue.ts";
+import { ReadQueue } from "../../src/read-queue.ts";
 
 const at = (index: number): LogIndex => index as LogIndex;
 const inTerm = (term: number): Term => term as Term;

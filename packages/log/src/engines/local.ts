@@ -114,16 +114,25 @@ function durably(start: (done: (error: QuipuError | undefined) => void) => void)
   });
 }
 
+export interface LocalEngine extends LogletEngine<Loglet> {
+  /** Makes the loglet with these parameters, whose group number the caller has chosen, unless it is there. */
+  make(parameters: string): Promise<void>;
+}
+
 /** Loglets on one write-ahead log; their parameters are group numbers. The log's owner closes it. */
-export function localEngine(wal: WriteAheadLog): LogletEngine {
+export function localEngine(wal: WriteAheadLog): LocalEngine {
   // Numbers being given out whose first entry is not yet durable.
   let last = 0;
+  const make = (group: number): Promise<void> => durably((done) => wal.saveHardState(group, openState, done));
   return {
     async prepare(): Promise<string> {
       last = Math.max(last, ...wal.groups()) + 1;
       const group = last;
-      await durably((done) => wal.saveHardState(group, openState, done));
+      await make(group);
       return String(group);
+    },
+    async make(parameters: string): Promise<void> {
+      if (wal.hardState(Number(parameters)) === undefined) await make(Number(parameters));
     },
     open(parameters: string): Promise<Loglet> {
       const group = Number(parameters);

@@ -104,7 +104,7 @@ class MemoryLoglet implements Loglet {
 }
 
 /** `complete` decides when operations take effect; they do so in order. Default: the next microtask. */
-export function memoryEngine(complete: Complete = inMicrotask): LogletEngine {
+export function memoryEngine(complete: Complete = inMicrotask): LogletEngine<Loglet> {
   const logs = new Map<string, MemoryLog>();
   let prepared = 0;
   return {

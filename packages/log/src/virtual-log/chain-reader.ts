@@ -1,6 +1,7 @@
 /** One reader of a virtual log: reads segment after segment and crosses over where one ends. */
 import { lsn, type Lsn } from "@quipu/core";
 import type { LogDelivery, Subscription } from "../loglet.ts";
+import type { VirtualLogMutation } from "./mutation.ts";
 import type { OpenSegment } from "./open-segment.ts";
 
 export class ChainReader implements Subscription {
@@ -13,17 +14,25 @@ export class ChainReader implements Subscription {
   #segment: OpenSegment | undefined;
   #subscription: Subscription | undefined;
   #closed = false;
+  readonly #mutation: VirtualLogMutation | undefined;
 
   constructor(
     segments: () => readonly OpenSegment[],
     from: Lsn,
     onDelivery: (delivery: LogDelivery) => void,
     onClose: (reader: ChainReader) => void,
+    mutation: VirtualLogMutation | undefined,
   ) {
     this.#segments = segments;
     this.#next = from;
     this.#onDelivery = onDelivery;
     this.#onClose = onClose;
+    this.#mutation = mutation;
+  }
+
+  /** What this reader waits for lies in that segment, or in a later one. */
+  get next(): Lsn {
+    return this.#next;
   }
 
   close(): void {
@@ -34,18 +43,25 @@ export class ChainReader implements Subscription {
 
   /** Subscribes where the next position is, if that is no longer, or not yet, the right segment. */
   follow(): void {
-    if (this.#closed) return;
-    const segment = this.#segments().find(({ end }) => end === undefined || end > this.#next);
-    if (segment === undefined || segment === this.#segment) return;
-    this.#subscription?.close();
-    this.#segment = segment;
-    if (segment.base > this.#next) {
-      // Whole segments were trimmed away under this reader, or before it came.
-      this.#next = segment.base;
-      this.#onDelivery({ type: "gap", trimmedUpTo: lsn(segment.base - 1) });
-      if (this.#isClosed()) return;
+    while (!this.#closed) {
+      const isEarly = this.#mutation === "reader-crosses-early" && this.#segment !== undefined;
+      const segment = this.#segments().find(({ end }) => end === undefined || (!isEarly && end > this.#next));
+      if (segment === undefined || segment === this.#segment) return;
+      this.#subscription?.close();
+      this.#segment = segment;
+      // Whole segments were trimmed away under this reader, or before it came; or are not kept on this node.
+      const elsewhere = segment.isHere ? undefined : segment.end;
+      const begin = elsewhere ?? segment.base;
+      if (begin > this.#next) {
+        this.#next = begin;
+        if (!isEarly) this.#onDelivery({ type: "gap", trimmedUpTo: lsn(begin - 1) });
+        if (this.#isClosed()) return;
+      }
+      if (elsewhere !== undefined) continue;
+      // One that is open and not kept here is waited for: this node will have a part in its successor.
+      if (segment.isHere) this.#subscription = segment.read(this.#next, (delivery) => this.#deliver(delivery));
+      return;
     }
-    this.#subscription = segment.read(this.#next, (delivery) => this.#deliver(delivery));
   }
 
   #deliver(delivery: LogDelivery): void {

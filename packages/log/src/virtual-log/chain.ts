@@ -1,17 +1,20 @@
 /** The chain of a virtual log as a value: its bytes in the metadata store, and the steps it may take. */
 import { invariant, lsn, type Lsn, QuipuError } from "@quipu/core";
-import type { Chain } from "../loglet.ts";
+import type { Chain, LogletName } from "../loglet.ts";
 
 /** As it is stored; the version is the register's. */
-interface StoredSegment {
+interface StoredChain {
+  readonly segments: readonly StoredSegment[];
+  readonly next?: LogletName;
+}
+
+interface StoredSegment extends LogletName {
   readonly base: number;
-  readonly engine: string;
-  readonly parameters: string;
   readonly end?: number;
 }
 
-export function encodeChain(chain: Chain): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify({ format: 1, segments: chain.segments }));
+export function encodeChain({ segments, next }: Chain): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify({ format: 1, segments, next }));
 }
 
 /** Throws LOG_CORRUPT where the bytes are not a chain. */
@@ -33,11 +36,12 @@ export function decodeChain(key: string, version: number, bytes: Uint8Array): Ch
       parameters,
       ...(end === undefined ? {} : { end: lsn(end) }),
     })),
+    ...(stored.next === undefined ? {} : { next: stored.next }),
   };
 }
 
 /** Segments are contiguous and only the last one is open. */
-export function checkChain(chain: Chain): void {
+function checkChain(chain: Chain): void {
   const fault = chainFault(chain.segments);
   invariant(fault === undefined, `${fault}`);
 }
@@ -52,33 +56,54 @@ function chainFault(segments: readonly StoredSegment[]): string | undefined {
   return undefined;
 }
 
-/** The chain with its last segment ended at `end` and a new one after it. */
-export function extended(chain: Chain, end: Lsn, engine: string, parameters: string): Chain {
+/** The first chain of a log that begins at `base`. */
+export function foundedChain(base: Lsn, first: LogletName): Chain {
+  return { version: 1, segments: [{ base, ...first }] };
+}
+
+/** The chain with a switch to `next` under way. */
+export function announced(chain: Chain, next: LogletName): Chain {
+  invariant(chain.next === undefined, "one switch at a time");
+  return { version: chain.version + 1, segments: chain.segments, next };
+}
+
+/** The chain with its last segment ended at `end` and the one made ready after it. */
+export function extended(chain: Chain, end: Lsn): Chain {
+  const { next } = chain;
+  invariant(next !== undefined, "nothing is made ready to follow");
   const closed = chain.segments.map((segment, i) => (i === chain.segments.length - 1 ? { ...segment, end } : segment));
-  const next: Chain = { version: chain.version + 1, segments: [...closed, { base: end, engine, parameters }] };
-  checkChain(next);
-  return next;
+  const after: Chain = { version: chain.version + 1, segments: [...closed, { base: end, ...next }] };
+  checkChain(after);
+  return after;
 }
 
-/** The chain without the leading segments that end at or below `first`; the open one always stays. */
-export function withoutBefore(chain: Chain, first: Lsn): Chain {
-  const segments = chain.segments.filter(({ end }) => end === undefined || end > first);
-  return { version: chain.version + 1, segments };
+/** The chain without its first `count` segments, all of them sealed. */
+export function without(chain: Chain, count: number): Chain {
+  const segments = chain.segments.slice(count);
+  invariant(segments.length > 0, "the open segment stays");
+  return { ...chain, version: chain.version + 1, segments };
 }
 
-function isStoredChain(value: unknown): value is { readonly segments: readonly StoredSegment[] } {
+/** Two names are of the same loglet. */
+export function nameOf({ engine, parameters }: LogletName): string {
+  return JSON.stringify([engine, parameters]);
+}
+
+function isStoredChain(value: unknown): value is StoredChain {
   if (typeof value !== "object" || value === null || !("segments" in value)) return false;
   const { segments } = value;
-  return Array.isArray(segments) && segments.length > 0 && segments.every(isStoredSegment);
+  if (!(Array.isArray(segments) && segments.length > 0 && segments.every(isStoredSegment))) return false;
+  return !("next" in value) || isLogletName(value.next);
+}
+
+function isLogletName(value: unknown): value is LogletName {
+  if (typeof value !== "object" || value === null) return false;
+  const { engine, parameters } = value as Partial<LogletName>;
+  return typeof engine === "string" && typeof parameters === "string";
 }
 
 function isStoredSegment(value: unknown): value is StoredSegment {
-  if (typeof value !== "object" || value === null) return false;
-  const { base, engine, parameters, end } = value as Partial<StoredSegment>;
-  return (
-    typeof base === "number" &&
-    typeof engine === "string" &&
-    typeof parameters === "string" &&
-    (end === undefined || typeof end === "number")
-  );
+  if (!isLogletName(value)) return false;
+  const { base, end } = value as Partial<StoredSegment>;
+  return typeof base === "number" && (end === undefined || typeof end === "number");
 }

@@ -1,26 +1,31 @@
 /**
  * The virtual log: a chain of loglets that looks like one log which is never sealed.
  *
- * The chain lives in a metadata store and changes by compare-and-set only. A switch: prepare the new
- * loglet, seal the old one, read its final tail, compare-and-set the chain. Whoever dies in between leaves
- * a sealed chain, which anyone completes (Delos, OSDI 2020, section 4).
+ * The chain lives in a metadata store and changes by compare-and-set only. A switch: make the new loglet ready; say in the
+ * chain that it is next; seal the old one, read its final tail, extend the chain (Delos, OSDI 2020, section 4). From
+ * the second step on anybody can carry on, and comes to the same chain; so whoever dies on the way holds up nobody.
+ * Appends wait from the seal on, until this node has gone over.
  */
-import { emptyConfiguration } from "@quipu/consensus";
 import { invariant, lsn, type Lsn, QuipuError } from "@quipu/core";
 import type {
   Appended,
   Chain,
   ChainSegment,
   LogDelivery,
+  Loglet,
   LogletEngine,
+  LogletName,
   LogReplication,
   MetadataStore,
+  Register,
   Subscription,
   Tail,
   VirtualLog,
 } from "../loglet.ts";
-import { decodeChain, encodeChain, extended, withoutBefore } from "./chain.ts";
+import { announced, decodeChain, encodeChain, extended, foundedChain, nameOf, without } from "./chain.ts";
+import { type ChainMembers, ChainReplication } from "./chain-replication.ts";
 import { ChainReader } from "./chain-reader.ts";
+import type { VirtualLogMutation } from "./mutation.ts";
 import { OpenSegment } from "./open-segment.ts";
 
 export interface VirtualLogOptions {
@@ -30,6 +35,17 @@ export interface VirtualLogOptions {
   readonly engines: Readonly<Record<string, LogletEngine>>;
   /** For the first segment, if there is no chain yet. */
   readonly initialEngine: string;
+  /**
+   * Several nodes found the log: the first segment is this, for all of them the same, and nobody prepares it. "waits":
+   * others found it, this node waits until they have.
+   */
+  readonly founding?: LogletName | "waits";
+  /** The log is kept by the members of a cell, whatever its engines. */
+  readonly members?: ChainMembers;
+  /** Another chain was adopted. */
+  readonly onChain?: (chain: Chain) => void;
+  /** Tests only. */
+  readonly mutation?: VirtualLogMutation;
 }
 
 /** One call follows this many seals. More mean that completing the chain fails, and the caller should hear. */
@@ -37,9 +53,24 @@ const attemptsMax = 10;
 
 /** Opens the log, or founds it. A chain that was left sealed is completed first. */
 export async function openVirtualLog(options: VirtualLogOptions): Promise<VirtualLog> {
+  const { metadata, key } = options;
+  const known = metadata.known?.(key);
+  if (known !== undefined) {
+    const log = new ChainedLog(options);
+    try {
+      // Without waiting for anybody: perhaps this node is needed for there to be an answer.
+      await log.start(decodeChain(key, known.version, known.value));
+      return log;
+    } catch (error) {
+      await log.close();
+      // What this node knows may be old, and name what is gone since.
+      const chain = await load(options);
+      if (chain === undefined || chain.version === known.version) throw error;
+    }
+  }
   const chain = (await load(options)) ?? (await found(options));
-  const log = new ChainedLog(options, chain);
-  await log.start();
+  const log = new ChainedLog(options);
+  await log.start(chain);
   return log;
 }
 
@@ -52,24 +83,40 @@ interface AppendRequest {
 
 class ChainedLog implements VirtualLog {
   readonly #options: VirtualLogOptions;
-  #chain: Chain;
+  #chain: Chain = { version: 0, segments: [] };
   #segments: OpenSegment[] = [];
+  /** What is to follow, opened ahead. */
+  #next: { readonly name: LogletName; readonly loglet: Loglet | undefined } | undefined;
   readonly #readers: Set<ChainReader> = new Set();
-  readonly #onSnapshotNeeded: ((source: number, atLeast: Lsn) => void)[] = [];
-  /** The change of the chain under way; appends wait behind it. */
-  #changing: Promise<void> | undefined;
-  /** Appends that wait for the change. */
+  readonly #replication: ChainReplication;
+  /** Changes of the chain, one after another. */
+  #changes: Promise<unknown> = Promise.resolve();
+  /** Resolves when appends go on; undefined: they do. */
+  #holding: Promise<void> | undefined;
+  /** Appends that wait for that. */
   #held: { readonly number: number; readonly go: () => void }[] = [];
   #appends = 0;
+  #watch: Subscription | undefined;
   #closed = false;
 
-  constructor(options: VirtualLogOptions, chain: Chain) {
+  constructor(options: VirtualLogOptions) {
     this.#options = options;
-    this.#chain = chain;
+    this.#replication = new ChainReplication({
+      members: options.members,
+      segments: () => this.#segments,
+      nextRead: () => Math.min(...[...this.#readers].map(({ next }) => next)),
+      refresh: () => this.#exclusively(() => this.#refresh()),
+    });
   }
 
-  async start(): Promise<void> {
-    await this.#adopt(this.#chain);
+  async start(chain: Chain): Promise<void> {
+    await this.#exclusively(() => this.#adopt(chain));
+    const { metadata, key } = this.#options;
+    this.#watch = metadata.watch?.(() => {
+      if ((metadata.known?.(key)?.version ?? 0) <= this.#chain.version) return;
+      // Whoever needs the chain meanwhile tries again.
+      this.#exclusively(() => this.#follow()).catch(() => undefined);
+    });
     // A log on several nodes may be without a quorum for long, and without a state on this one: opening must not wait
     // for it. Whoever appends or asks for the tail completes the chain.
     if (this.replication() === undefined) await this.finishSealedChain();
@@ -81,17 +128,17 @@ class ChainedLog implements VirtualLog {
 
   async tail(): Promise<Tail> {
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
-      await this.#changing?.catch(() => undefined);
+      await this.#holding;
       const last = this.#last();
       const tail = await last.tail();
       if (!tail.sealed) return tail;
-      if (last === this.#last()) await this.finishSealedChain();
+      await this.#exclusively(() => this.#finish(last));
     }
     throw new QuipuError("OVERLOADED", `the log was sealed ${attemptsMax} times during one look at its tail`);
   }
 
   tailNow(): Tail | undefined {
-    if (this.#changing !== undefined) return undefined;
+    if (this.#holding !== undefined) return undefined;
     const tail = this.#last().tailNow();
     return tail?.sealed === true ? undefined : tail;
   }
@@ -102,6 +149,7 @@ class ChainedLog implements VirtualLog {
       from,
       onDelivery,
       (closed) => this.#readers.delete(closed),
+      this.#options.mutation,
     );
     this.#readers.add(reader);
     // Never a delivery before `read` has returned, and following may deliver a gap at once.
@@ -110,52 +158,79 @@ class ChainedLog implements VirtualLog {
   }
 
   async trim(upTo: Lsn): Promise<void> {
-    for (const segment of [...this.#segments]) await segment.trim(upTo);
-    // Where several nodes keep a log, others may need what this one needs no more; its engine knows what may go.
-    const shared = this.#segments.find((segment) => segment.replication() !== undefined);
-    const first = lsn(Math.min(upTo + 1, shared?.base ?? Number.POSITIVE_INFINITY));
-    if (this.#segments.some(({ end }) => end !== undefined && end <= first)) {
-      await this.#change(() => this.#dropBefore(first));
-    }
+    const { members } = this.#options;
+    const agreed = members === undefined ? upTo : lsn(Math.min(upTo, members.agreed(upTo)));
+    for (const segment of [...this.#segments]) await segment.trim(segment.replication === undefined ? agreed : upTo);
+    await this.dropTrimmed();
   }
 
-  /** Of whatever segment is the last one when it is used. */
   replication(): LogReplication | undefined {
-    if (this.#last().replication() === undefined) return undefined;
-    return {
-      startAt: (position) => this.#last().replication()?.startAt(position),
-      installed: async (start) => this.#last().replication()?.installed(start),
-      configuration: () => this.#last().replication()?.configuration() ?? emptyConfiguration,
-      onSnapshotNeeded: (handler) => void this.#onSnapshotNeeded.push(handler),
-    };
+    const isShared = this.#options.members !== undefined || this.#last().replication !== undefined;
+    return isShared ? this.#replication : undefined;
   }
 
   chain(): Chain {
     return this.#chain;
   }
 
-  async reconfigure(engine: string): Promise<Chain> {
-    await this.#change(() => this.#extend(engine));
+  wearsOut(): boolean {
+    return this.#last().wearsOut;
+  }
+
+  async reconfigure(engine: string, request?: string): Promise<Chain> {
+    const target = this.#engine(engine);
+    // Somebody's switch that is under way comes first.
+    await this.#exclusively(() => this.#completeNewest());
+    const last = this.#last();
+    // Before the seal, so that nobody waits for it.
+    const next = { engine, parameters: await target.prepare(request) };
+    await this.#exclusively(async () => {
+      await this.#refresh();
+      // What was made ready before somebody else's switch never follows it: engines number what they make.
+      if (this.#last() === last && this.#chain.next === undefined) await this.#announce(next);
+      else await target.discard(next.parameters);
+      await this.#completeNewest();
+    });
     return this.#chain;
   }
 
   async finishSealedChain(): Promise<void> {
-    const { sealed } = await this.#last().tail();
-    if (sealed) await this.#change(() => this.#finish());
+    const { metadata } = this.#options;
+    await this.#exclusively(() => (metadata.known === undefined ? this.#refresh() : this.#follow()));
+    const last = this.#last();
+    if (this.#chain.next === undefined && (!last.isHere || !(await last.tail()).sealed)) return;
+    await this.#exclusively(() => this.#finish(last));
+  }
+
+  async dropTrimmed(): Promise<void> {
+    const [first] = this.#segments;
+    if (first?.isTrimmed !== true && first?.isNeededNoMore !== true) return;
+    await this.#exclusively(async () => {
+      const isLoose = this.#options.mutation === "dropped-on-own-checkpoint";
+      const needed = this.#segments.findIndex((segment) => !(isLoose ? segment.isTrimmed : segment.isNeededNoMore));
+      if (needed <= 0) return;
+      const chain = without(this.#chain, needed);
+      // Lost the race: whoever changed the chain is ahead of us, and the next trim comes by again.
+      if (await this.#store(chain)) await this.#adopt(chain);
+    });
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#changing?.catch(() => undefined);
+    this.#watch?.close();
+    await this.#changes.catch(() => undefined);
     for (const reader of this.#readers) reader.close();
-    for (const { loglet } of this.#segments) await loglet.close();
+    for (const segment of this.#segments) await segment.close();
+    await this.#next?.loglet?.close();
   }
+
+  // Appends
 
   #append(request: AppendRequest): Promise<Appended> {
     if (this.#closed) return Promise.reject(new QuipuError("SHUTTING_DOWN", "the log is closed"));
-    if (this.#changing !== undefined) return this.#hold(request);
+    if (this.#holding !== undefined) return this.#hold(request);
     const segment = this.#last();
-    segment.appending++;
+    segment.appendBegun();
     return segment.append(request.records).then(
       (appended) => {
         segment.appendEnded();
@@ -173,7 +248,10 @@ class ChainedLog implements VirtualLog {
   }
 
   #appendToSuccessor(sealed: OpenSegment, request: AppendRequest): Promise<Appended> {
-    if (this.#changing === undefined && sealed === this.#last()) void this.#change(() => this.#finish());
+    if (this.#holding === undefined && sealed === this.#last()) {
+      // The caller tries for itself where this fails.
+      this.#withAppendsHeld(() => this.#exclusively(() => this.#finish(sealed))).catch(() => undefined);
+    }
     return this.#append({ ...request, attempt: request.attempt + 1 });
   }
 
@@ -188,104 +266,180 @@ class ChainedLog implements VirtualLog {
     });
   }
 
+  /** Appends that come meanwhile are let go afterwards, in order, in one turn. Nested calls count as the outer one. */
+  async #withAppendsHeld(action: () => Promise<void>): Promise<void> {
+    if (this.#holding !== undefined) return action();
+    let release = (): void => undefined;
+    this.#holding = new Promise((resolve) => (release = resolve));
+    try {
+      await action();
+    } finally {
+      this.#holding = undefined;
+      // In the order of the calls: one that the old segment refused may have come here after a later one.
+      const held = this.#held.toSorted((left, right) => left.number - right.number);
+      this.#held = [];
+      for (const { go } of held) go();
+      release();
+    }
+  }
+
   #last(): OpenSegment {
     const last = this.#segments.at(-1);
     invariant(last !== undefined, "a virtual log has a segment");
     return last;
   }
 
-  /** One change of the chain at a time. Appends are held meanwhile and let go, in order, in one turn. */
-  #change(action: () => Promise<void>): Promise<void> {
-    const before = this.#changing ?? Promise.resolve();
-    const changing: Promise<void> = before
-      .catch(() => undefined)
-      .then(action)
-      .finally(() => {
-        if (this.#changing !== changing) return;
-        this.#changing = undefined;
-        // In the order of the calls: one that the old segment refused may have come here after a later one.
-        const held = this.#held.toSorted((left, right) => left.number - right.number);
-        this.#held = [];
-        for (const { go } of held) go();
-      });
-    this.#changing = changing;
-    // Whoever asked for the change sees its failure; appends that wait try for themselves.
-    changing.catch(() => undefined);
-    return changing;
+  // Changes of the chain. Everything below runs one at a time.
+
+  #exclusively<Result>(action: () => Promise<Result>): Promise<Result> {
+    const change = this.#changes.then(action, action);
+    // Whoever asked for the change sees its failure.
+    this.#changes = change.catch(() => undefined);
+    return change;
   }
 
-  /** The last segment is, or is about to be found, sealed: follow whoever sealed it, or complete their work. */
-  async #finish(): Promise<void> {
-    const stored = await load(this.#options);
-    if (stored !== undefined && stored.version > this.#chain.version) await this.#adopt(stored);
+  /** `sealed` is, or is about to be found, sealed: follow whoever sealed it, or complete their work. */
+  async #finish(sealed: OpenSegment): Promise<void> {
+    if (this.#last() !== sealed) return;
+    await this.#refresh();
     const last = this.#last();
-    if ((await last.tail()).sealed) await this.#extend(last.engine);
+    if (last !== sealed) return;
+    if (this.#chain.next === undefined) {
+      if (!last.isHere || !(await last.tail()).sealed) return;
+      const { engine } = last.name;
+      await this.#announce({ engine, parameters: await this.#engine(engine).prepare() });
+    }
+    await this.#complete();
   }
 
-  async #extend(engine: string): Promise<void> {
-    const old = this.#last();
-    const next = this.#engine(engine);
-    // Before the seal, so that nobody waits for it.
-    const parameters = await next.prepare();
-    const end = await sealedTail(old).catch(async (error: unknown) => {
-      await next.discard(parameters);
-      throw error;
-    });
-    const chain = extended(this.#chain, end, engine, parameters);
+  async #completeNewest(): Promise<void> {
+    await this.#refresh();
+    await this.#complete();
+    if (this.#chain.next === undefined) return;
+    throw new QuipuError("OVERLOADED", "a switch is under way that this node cannot complete; retry");
+  }
+
+  /** Says in the chain that `next` follows; of two who do, one wins, and the other follows. */
+  async #announce(next: LogletName): Promise<void> {
+    const chain = announced(this.#chain, next);
+    // Where this throws, it may have been stored: nothing is given back.
     if (await this.#store(chain)) {
       await this.#adopt(chain);
       return;
     }
-    await next.discard(parameters);
+    await this.#engine(next.engine).discard(next.parameters);
+    await this.#refresh();
+  }
+
+  /** Seals the last segment, if a successor is announced, and extends the chain by it. */
+  async #complete(): Promise<void> {
+    const { next } = this.#chain;
+    const last = this.#last();
+    // Those who keep the segment complete it.
+    if (next === undefined || !last.isHere) return;
+    await this.#withAppendsHeld(async () => {
+      const end = await this.#finalTail(last);
+      const chain = extended(this.#chain, end);
+      if (await this.#store(chain)) await this.#adopt(chain);
+      else await this.#refresh();
+    });
+  }
+
+  async #finalTail(segment: OpenSegment): Promise<Lsn> {
+    const { mutation } = this.#options;
+    if (mutation !== "tail-before-seal" && mutation !== "extended-without-seal") return segment.seal();
+    const { tail } = await segment.tail();
+    if (mutation === "tail-before-seal") await segment.seal();
+    return tail;
+  }
+
+  async #store(chain: Chain): Promise<boolean> {
+    const { metadata, key, mutation } = this.#options;
+    const seen = mutation === "chain-not-conditional" ? (await metadata.get(key))?.version : undefined;
+    return metadata.compareAndSet(key, seen ?? chain.version - 1, encodeChain(chain));
+  }
+
+  /** The newest chain that there is. */
+  async #refresh(): Promise<void> {
     const stored = await load(this.#options);
     invariant(stored !== undefined, `the chain ${this.#options.key} is gone`);
-    await this.#adopt(stored);
+    if (stored.version > this.#chain.version) await this.#adopt(stored);
   }
 
-  async #dropBefore(first: Lsn): Promise<void> {
-    const chain = withoutBefore(this.#chain, first);
-    if (chain.segments.length === this.#chain.segments.length) return;
-    const dropped = this.#segments.filter(({ end }) => end !== undefined && end <= first);
-    // Lost the race: whoever changed the chain is ahead of us, and the next trim comes by again.
-    if (!(await this.#store(chain))) return;
-    await this.#adopt(chain);
-    for (const segment of dropped) {
-      await segment.loglet.close();
-      await this.#engine(segment.engine).discard(segment.parameters);
-    }
+  /** The newest chain that this node knows of. */
+  async #follow(): Promise<void> {
+    const { metadata, key } = this.#options;
+    const known = metadata.known?.(key);
+    if (known === undefined || known.version <= this.#chain.version || this.#closed) return;
+    await this.#adopt(decodeChain(key, known.version, known.value));
   }
 
-  #store(chain: Chain): Promise<boolean> {
-    return this.#options.metadata.compareAndSet(this.#options.key, chain.version - 1, encodeChain(chain));
-  }
-
-  /** Opens what is new in `chain`, then switches to it in one turn. */
+  /** Opens what is new in `chain`, then goes over to it in one turn. */
   async #adopt(chain: Chain): Promise<void> {
-    // Not by base: an empty segment and its successor share one.
-    const known = new Map(this.#segments.map((segment) => [nameOf(segment), segment]));
-    const segments: OpenSegment[] = [];
-    for (const segment of chain.segments) {
-      segments.push(known.get(nameOf(segment)) ?? (await this.#open(segment)));
+    const before = this.#segments;
+    const segments = await this.#openAll(chain);
+    const goOver = async (): Promise<void> => {
+      // What the old last segment refuses must be held before anything goes to the new one.
+      await before.at(-1)?.idle();
+      chain.segments.forEach(({ end }, i) => {
+        const segment = segments[i];
+        if (segment !== undefined) segment.end = end;
+      });
+      this.#chain = chain;
+      this.#segments = segments;
+      if (segments.some((segment) => segment.name === this.#next?.name)) this.#next = undefined;
+      for (const segment of segments) if (!before.includes(segment)) this.#replication.watch(segment);
+      for (const reader of this.#readers) reader.follow();
+    };
+    if (before.length === 0 || before.at(-1) === segments.at(-1)) await goOver();
+    else await this.#withAppendsHeld(goOver);
+    this.#options.onChain?.(chain);
+    await this.#openNext();
+    for (const segment of before) {
+      if (segments.includes(segment)) continue;
+      await segment.close();
+      // What is left over no chain names: the engine finds it.
+      await this.#engine(segment.name.engine)
+        .discard(segment.name.parameters)
+        .catch(() => undefined);
     }
-    // What the old last segment refuses must be held before anything goes to the new one.
-    const before = this.#segments.at(-1);
-    if (before !== undefined && before !== segments.at(-1)) await before.idle();
-    chain.segments.forEach(({ end }, i) => {
-      const segment = segments[i];
-      if (segment !== undefined) segment.end = end;
-    });
-    this.#chain = chain;
-    this.#segments = segments;
-    for (const reader of this.#readers) reader.follow();
+  }
+
+  /** Ahead of the switch, so that this node plays its part in it; what fails is tried again when the chain names it. */
+  async #openNext(): Promise<void> {
+    const name = this.#chain.next;
+    if (this.#next !== undefined && (name === undefined || nameOf(name) !== nameOf(this.#next.name))) {
+      await this.#next.loglet?.close();
+      this.#next = undefined;
+    }
+    if (name === undefined || this.#next !== undefined) return;
+    try {
+      this.#next = { name, loglet: await this.#engine(name.engine).open(name.parameters) };
+    } catch (error) {
+      if (!(error instanceof QuipuError)) throw error;
+    }
+  }
+
+  async #openAll(chain: Chain): Promise<OpenSegment[]> {
+    const segments: OpenSegment[] = [];
+    try {
+      for (const segment of chain.segments) segments.push(await this.#open(segment));
+      return segments;
+    } catch (error) {
+      for (const segment of segments) if (!this.#segments.includes(segment)) await segment.close();
+      throw error;
+    }
   }
 
   async #open(segment: ChainSegment): Promise<OpenSegment> {
-    const open = new OpenSegment(segment, await this.#engine(segment.engine).open(segment.parameters));
-    open.replication()?.onSnapshotNeeded((source, atLeast) => {
-      // What an older segment lacks is in the state that the last one needs anyway.
-      if (open === this.#last()) for (const handler of this.#onSnapshotNeeded) handler(source, atLeast);
-    });
-    return open;
+    // Not by base: an empty segment and its successor share one.
+    const open = this.#segments.find((each) => each.is(segment));
+    if (open !== undefined) return open;
+    if (this.#next !== undefined && nameOf(this.#next.name) === nameOf(segment)) {
+      return new OpenSegment(segment, this.#next.name, this.#next.loglet);
+    }
+    const { engine, parameters } = segment;
+    return new OpenSegment(segment, { engine, parameters }, await this.#engine(engine).open(parameters));
   }
 
   #engine(name: string): LogletEngine {
@@ -295,32 +449,39 @@ class ChainedLog implements VirtualLog {
   }
 }
 
-/** Seals the segment and returns its final tail. */
-async function sealedTail(segment: OpenSegment): Promise<Lsn> {
-  await segment.loglet.seal();
-  const { tail, sealed } = await segment.tail();
-  invariant(sealed, `the segment at ${segment.base} is not sealed after its seal`);
-  return tail;
-}
-
-function nameOf(segment: { readonly engine: string; readonly parameters: string }): string {
-  return JSON.stringify([segment.engine, segment.parameters]);
-}
-
-async function load(options: VirtualLogOptions): Promise<Chain | undefined> {
-  const stored = await options.metadata.get(options.key);
-  return stored === undefined ? undefined : decodeChain(options.key, stored.version, stored.value);
+async function load({ metadata, key }: VirtualLogOptions): Promise<Chain | undefined> {
+  const stored = await metadata.get(key);
+  return stored === undefined ? undefined : decodeChain(key, stored.version, stored.value);
 }
 
 async function found(options: VirtualLogOptions): Promise<Chain> {
-  const { metadata, key, engines, initialEngine } = options;
+  const { metadata, key, engines, initialEngine, founding } = options;
+  if (founding === "waits") return decodeStored(key, await appears(metadata, key));
   const engine = engines[initialEngine];
   if (engine === undefined) throw new QuipuError("INVALID_CONFIGURATION", `there is no log engine "${initialEngine}"`);
-  const parameters = await engine.prepare();
-  const chain: Chain = { version: 1, segments: [{ base: lsn(1), engine: initialEngine, parameters }] };
+  const first = founding ?? { engine: initialEngine, parameters: await engine.prepare() };
+  const chain = foundedChain(lsn(1), first);
   if (await metadata.compareAndSet(key, 0, encodeChain(chain))) return chain;
-  await engine.discard(parameters);
+  if (founding === undefined) await engine.discard(first.parameters);
   const stored = await load(options);
   invariant(stored !== undefined, `the chain ${key} was there and is gone`);
   return stored;
+}
+
+/** Resolves when others have founded the log and this node has heard of it. */
+function appears(metadata: MetadataStore, key: string): Promise<Register> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      const known = metadata.known?.(key);
+      if (known === undefined) return;
+      subscription?.close();
+      resolve(known);
+    };
+    const subscription = metadata.watch?.(look);
+    look();
+  });
+}
+
+function decodeStored(key: string, { version, value }: Register): Chain {
+  return decodeChain(key, version, value);
 }

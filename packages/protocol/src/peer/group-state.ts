@@ -2,7 +2,14 @@
  * Bytes of what a group keeps beside its log: configuration, log start, hard state. A group state is the hard state
  * of the write-ahead log: all of it changes at once.
  */
-import { type Configuration, type HardState, type LogStart, type MemberId, membersMax } from "@quipu/consensus";
+import {
+  type Configuration,
+  type HardState,
+  type LogIndex,
+  type LogStart,
+  type MemberId,
+  membersMax,
+} from "@quipu/consensus";
 import { ByteReader, ByteWriter, invariant, InvariantViolation } from "@quipu/core";
 import {
   decodeWhole,
@@ -10,20 +17,30 @@ import {
   readIndex,
   readMaybeMember,
   readMember,
+  readPositive,
   readTerm,
   refuse,
   writeMaybeMember,
   writeMember,
+  writePositive,
 } from "./fields.ts";
 import { groupStateBytesMax } from "./peer-limits.ts";
 
+/** The cores that groups run on. Places are on the wire: add behind the last. */
+export const groupEngines = ["raft", "multi-paxos"] as const;
+export type GroupEngine = (typeof groupEngines)[number];
+
 export interface GroupState {
+  readonly engine: GroupEngine;
   readonly hardState: HardState;
   readonly start: LogStart;
 }
 
-/** First byte of a group state and of a log start: both lie on disk, and newer code must know them for what they are. */
-const version = 1;
+/** First byte of a log start, which lies on disk: newer code must know it for what it is. */
+const startVersion = 1;
+
+/** First byte of a group state: whose it is, and in which version. Never reuse a number. */
+const stateVersions: Readonly<Record<GroupEngine, number>> = { raft: 1, "multi-paxos": 2 };
 
 const memberBytes = 4;
 
@@ -94,9 +111,31 @@ function readStart(reader: ByteReader): LogStart {
   return { index, term, configuration: readConfiguration(reader) };
 }
 
-function readVersion(reader: ByteReader): void {
-  const found = reader.u8();
-  if (found !== version) refuse(`version ${found}`);
+function readHardState(reader: ByteReader, engine: GroupEngine): HardState {
+  const term = readTerm(reader);
+  if (engine === "raft") return { term, vote: readMaybeMember(reader) };
+  const chosen = readIndex(reader);
+  const ballot = readTerm(reader);
+  if (ballot > term) refuse(`accepted in ballot ${ballot}, after ${term}`);
+  const accepted = ballot === 0 ? undefined : { ballot, freeFrom: readPositive(reader) as LogIndex };
+  return { term, vote: undefined, ...(accepted && { accepted }), ...(chosen !== 0 && { chosen }) };
+}
+
+function writeHardState(writer: ByteWriter, engine: GroupEngine, hardState: HardState): void {
+  const { term, vote, accepted, chosen } = hardState;
+  writer.varint(term);
+  if (engine === "raft") {
+    if (accepted !== undefined) outOfBounds("accepted ballot of a Raft group", accepted.ballot);
+    if (chosen !== undefined) outOfBounds("chosen slot of a Raft group", chosen);
+    writeMaybeMember(writer, vote);
+    return;
+  }
+  if (vote !== undefined) outOfBounds("vote in a Multi-Paxos group", vote);
+  writer.varint(chosen ?? 0);
+  writer.varint(accepted?.ballot ?? 0);
+  if (accepted === undefined) return;
+  if (accepted.ballot === 0 || accepted.ballot > term) outOfBounds("accepted ballot", accepted.ballot);
+  writePositive(writer, accepted.freeFrom);
 }
 
 const sharedReader = new ByteReader();
@@ -104,9 +143,8 @@ const sharedReader = new ByteReader();
 /** At most {@link groupStateBytesMax} bytes. */
 export function encodeGroupState(state: GroupState): Uint8Array {
   const writer = new ByteWriter();
-  writer.u8(version);
-  writer.varint(state.hardState.term);
-  writeMaybeMember(writer, state.hardState.vote);
+  writer.u8(stateVersions[state.engine]);
+  writeHardState(writer, state.engine, state.hardState);
   writeStart(writer, state.start);
   invariant(writer.length <= groupStateBytesMax, `group state of ${writer.length} bytes`);
   return writer.bytes();
@@ -115,16 +153,16 @@ export function encodeGroupState(state: GroupState): Uint8Array {
 /** Undefined unless `bytes` are what {@link encodeGroupState} gives for some state. Keeps nothing of `bytes`. */
 export function decodeGroupState(bytes: Uint8Array): GroupState | undefined {
   return decodeWhole(bytes, sharedReader, (reader) => {
-    readVersion(reader);
-    const hardState: HardState = { term: readTerm(reader), vote: readMaybeMember(reader) };
-    return { hardState, start: readStart(reader) };
+    const version = reader.u8();
+    const engine = groupEngines.find((name) => stateVersions[name] === version) ?? refuse(`version ${version}`);
+    return { engine, hardState: readHardState(reader, engine), start: readStart(reader) };
   });
 }
 
-/** What a raft engine says of where its log goes on, for `SnapshotChunk.logStart`. */
+/** What a group says of where its log goes on, for `SnapshotChunk.logStart`. */
 export function encodeLogStart(start: LogStart): Uint8Array {
   const writer = new ByteWriter();
-  writer.u8(version);
+  writer.u8(startVersion);
   writeStart(writer, start);
   return writer.bytes();
 }
@@ -132,7 +170,8 @@ export function encodeLogStart(start: LogStart): Uint8Array {
 /** Undefined unless `bytes` are what {@link encodeLogStart} gives for some start. Keeps nothing of `bytes`. */
 export function decodeLogStart(bytes: Uint8Array): LogStart | undefined {
   return decodeWhole(bytes, sharedReader, (reader) => {
-    readVersion(reader);
+    const version = reader.u8();
+    if (version !== startVersion) refuse(`version ${version}`);
     return readStart(reader);
   });
 }

@@ -1,5 +1,5 @@
 /** Bytes of the messages that are not of a consensus core: forwards, barriers, membership, state snapshots. */
-import type { LogIndex, ReplyReason } from "@quipu/consensus";
+import { type LogIndex, type MemberId, membersMax, type ReplyReason } from "@quipu/consensus";
 import { type ByteReader, type ByteWriter, unreachable } from "@quipu/core";
 import {
   outOfBounds,
@@ -7,6 +7,7 @@ import {
   readFlag,
   readIndex,
   readMaybeMember,
+  readMember,
   readName,
   readPositive,
   readRandomId,
@@ -14,16 +15,20 @@ import {
   refuse,
   writeFlag,
   writeMaybeMember,
+  writeMember,
   writeName,
   writePositive,
   writeRandomId,
   writeU32,
 } from "./fields.ts";
+import { type GroupEngine, groupEngines } from "./group-state.ts";
 import { logStartBytesMax, peerEntriesMax, snapshotChunkBytesMax, stateHashesMax } from "./peer-limits.ts";
 import type {
   BarrierReply,
   Forward,
   ForwardReply,
+  GroupMade,
+  PaxosPeerMessage,
   PeerMessage,
   RaftPeerMessage,
   SnapshotChunk,
@@ -33,7 +38,7 @@ import type {
   StateHashes,
 } from "./peer-message.ts";
 
-export type OtherMessage = Exclude<PeerMessage, RaftPeerMessage>;
+export type OtherMessage = Exclude<PeerMessage, RaftPeerMessage | PaxosPeerMessage>;
 
 // Places in these tables are on the wire: add behind the last.
 const operationKinds = ["append", "seal"] as const;
@@ -62,7 +67,15 @@ export function writePeerBody(writer: ByteWriter, message: OtherMessage): void {
       writer.varint(message.upTo);
       return;
     case "join":
+    case "groupDropped":
       writeU32(writer, message.group);
+      return;
+    case "groupMade":
+      writeGroupMade(writer, message);
+      return;
+    case "groupMadeReply":
+      writeU32(writer, message.group);
+      writeFlag(writer, message.ready);
       return;
     case "snapshotRequest":
       writeSnapshotRequest(writer, message);
@@ -77,6 +90,10 @@ export function writePeerBody(writer: ByteWriter, message: OtherMessage): void {
       return;
     case "stateHash":
       writeStateHashes(writer, message);
+      return;
+    case "stored":
+      writeU32(writer, message.shard);
+      writer.varint(message.upTo);
       return;
     default:
       unreachable(message);
@@ -97,7 +114,12 @@ export function readPeerBody(reader: ByteReader, type: OtherMessage["type"]): Ot
     case "checkpointed":
       return { type, group: reader.u32(), upTo: readIndex(reader) };
     case "join":
+    case "groupDropped":
       return { type, group: reader.u32() };
+    case "groupMade":
+      return readGroupMade(reader);
+    case "groupMadeReply":
+      return { type, group: reader.u32(), ready: readFlag(reader) };
     case "snapshotRequest":
       return readSnapshotRequest(reader);
     case "snapshotChunk":
@@ -111,6 +133,8 @@ export function readPeerBody(reader: ByteReader, type: OtherMessage["type"]): Ot
       };
     case "stateHash":
       return readStateHashes(reader);
+    case "stored":
+      return { type, shard: reader.u32(), upTo: reader.varint() };
     default:
       return unreachable(type);
   }
@@ -211,6 +235,34 @@ function readBarrierReply(reader: ByteReader): BarrierReply {
     index: readFlag(reader) ? readIndex(reader) : undefined,
     leader: readMaybeMember(reader),
   };
+}
+
+function writeGroupMade(writer: ByteWriter, { group, engine, members }: GroupMade): void {
+  if (members.length === 0 || members.length > membersMax) outOfBounds("members", members.length);
+  writeU32(writer, group);
+  writeName<GroupEngine>(writer, groupEngines, engine);
+  writer.varint(members.length);
+  let before = 0;
+  for (const member of members) {
+    if (member <= before) outOfBounds(`member behind ${before}`, member);
+    before = member;
+    writeMember(writer, member);
+  }
+}
+
+function readGroupMade(reader: ByteReader): GroupMade {
+  const group = reader.u32();
+  const engine = readName<GroupEngine>(reader, groupEngines);
+  const members: MemberId[] = [];
+  let before = 0;
+  for (let rest = reader.itemCount(membersMax, 4); rest > 0; rest--) {
+    const member = readMember(reader);
+    if (member <= before) refuse("members out of order");
+    before = member;
+    members.push(member);
+  }
+  if (members.length === 0) refuse("a group of nobody");
+  return { type: "groupMade", group, engine, members };
 }
 
 function writeSnapshotRequest(writer: ByteWriter, message: SnapshotRequest): void {

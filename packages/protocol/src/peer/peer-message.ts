@@ -2,26 +2,39 @@
  * What nodes of a cell say to each other (port 7381): consensus, appends and reads through the leader, trimming,
  * membership, state snapshots. Everything may be lost, repeated, late or out of order: whoever receives must cope.
  */
-import type { LogIndex, MemberId, RaftMessage, ReplyReason, Term } from "@quipu/consensus";
+import type { LogIndex, MemberId, PaxosMessage, RaftMessage, ReplyReason, Term } from "@quipu/consensus";
+import type { GroupEngine } from "./group-state.ts";
 
 export type PeerMessage =
   | RaftPeerMessage
+  | PaxosPeerMessage
   | Forward
   | ForwardReply
   | Barrier
   | BarrierReply
   | Checkpointed
   | Join
+  | GroupMade
+  | GroupMadeReply
+  | GroupDropped
   | SnapshotRequest
   | SnapshotChunk
   | SnapshotRefused
-  | StateHashes;
+  | StateHashes
+  | Stored;
 
 /** One message of one Raft group. */
 export interface RaftPeerMessage {
   readonly type: "raft";
   readonly group: number;
   readonly message: RaftMessage;
+}
+
+/** One message of one Multi-Paxos group. */
+export interface PaxosPeerMessage {
+  readonly type: "paxos";
+  readonly group: number;
+  readonly message: PaxosMessage;
 }
 
 /** An append (or seal) of the sender's own replica, to be proposed by the leader in the order of `sequence`. */
@@ -86,6 +99,29 @@ export interface Join {
   readonly group: number;
 }
 
+/** There is a new group, and the receiver is of its founding voters. Repeated until the group works. */
+export interface GroupMade {
+  readonly type: "groupMade";
+  readonly group: number;
+  readonly engine: GroupEngine;
+  /** Ascending; at least one. */
+  readonly members: readonly MemberId[];
+}
+
+/** The sender drives that group now. */
+export interface GroupMadeReply {
+  readonly type: "groupMadeReply";
+  readonly group: number;
+  /** It knows a leader there, and has read up to its commit position once. */
+  readonly ready: boolean;
+}
+
+/** The group came to nothing: it is in no log, and never will be. */
+export interface GroupDropped {
+  readonly type: "groupDropped";
+  readonly group: number;
+}
+
 /** Asks for a piece of a state snapshot; the receiver makes one if it has none that fits. */
 export interface SnapshotRequest {
   readonly type: "snapshotRequest";
@@ -143,4 +179,11 @@ export interface StateHash {
   readonly position: number;
   /** 16 hexadecimal digits, lower case. */
   readonly hash: string;
+}
+
+/** The sender's state of the shard up to `upTo` stands in its synced store. Sent to all members once a second. */
+export interface Stored {
+  readonly type: "stored";
+  readonly shard: number;
+  readonly upTo: number;
 }

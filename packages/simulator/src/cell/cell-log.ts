@@ -123,8 +123,16 @@ export class CellLog implements VirtualLog {
     return this.#options.inner.chain();
   }
 
-  reconfigure(engine: string): Promise<Chain> {
-    return this.#options.inner.reconfigure(engine);
+  reconfigure(engine: string, request?: string): Promise<Chain> {
+    return this.#options.inner.reconfigure(engine, request);
+  }
+
+  dropTrimmed(): Promise<void> {
+    return this.#options.inner.dropTrimmed();
+  }
+
+  wearsOut(): boolean {
+    return this.#options.inner.wearsOut();
   }
 
   finishSealedChain(): Promise<void> {

@@ -5,7 +5,7 @@
 import type { CellMutation, CheckpointerMutation, ReplicaMutation } from "@quipu/cluster";
 import type { RaftMutation } from "@quipu/consensus";
 import type { CounterMutation } from "@quipu/counters";
-import type { LogMutation, RaftEngineMutation } from "@quipu/log";
+import type { LogMutation, GroupMutation } from "@quipu/log";
 import type { MutationResult } from "../mutations.ts";
 import type { CellMutationSet } from "./mutation-set.ts";
 import { CellSimulation } from "./simulation.ts";
@@ -144,7 +144,7 @@ const core: Readonly<Record<Exclude<RaftMutation, OfSeals>, Favours>> = {
   "change-before-own-term-commit": changes,
 };
 
-const engine: Readonly<Record<Exclude<RaftEngineMutation, OfSeals>, Favours>> = {
+const engine: Readonly<Record<Exclude<GroupMutation, OfSeals>, Favours>> = {
   "send-after-ignored": powerCuts,
   "hard-state-not-written": elections,
   "append-acknowledged-when-proposed": elections,

@@ -4,7 +4,8 @@ import type { MetadataStore } from "@quipu/log";
 import { loadLogStart } from "../../snapshot/log-start.ts";
 import { stateRange } from "../../state-store.ts";
 import { type CellIdentity, IdentityRegister } from "../identity.ts";
-import { cellMetadataDirectory, cellWalDirectory, isUsed } from "../node-log.ts";
+import { cellMetadataDirectory } from "../node-log.ts";
+import { cellWalDirectory, isUsed } from "../node-wal.ts";
 import { FoundingRegister } from "./register.ts";
 
 /** The registers of a single process: of its log's chain, and of its number and incarnation. */

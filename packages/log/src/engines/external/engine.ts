@@ -24,7 +24,7 @@ export interface ExternalEngineOptions {
 }
 
 /** Loglets on `service`. Their parameters are JSON: `{"log": name}`. */
-export function externalEngine(options: ExternalEngineOptions): LogletEngine {
+export function externalEngine(options: ExternalEngineOptions): LogletEngine<Loglet> {
   const { service, clock, random, mutation } = options;
   const settings: ExternalEngineSettings = { ...externalEngineSettings, ...options.settings };
   /** What is asked for may be done twice, so no answer is no reason to give up at once. */

@@ -1,0 +1,97 @@
+/**
+ * Looks after the chain of a cell's log, on every node, now and then: completes a switch whose sealer died, drops what
+ * nobody needs any more. On the node that leads the metadata group also: a log whose members cannot change goes on in
+ * another segment, with the members that the cell has by now; so does one that wears out; and the metadata group is led by
+ * whoever leads the log, so that operators' requests find both in one place.
+ */
+import { isJoint, isVoter, type MemberId } from "@quipu/consensus";
+import { type Clock, QuipuError, type Random } from "@quipu/core";
+import type { ConsensusGroup, VirtualLog } from "@quipu/log";
+import { onlyMemberOf, staticMembersOf } from "./group-numbers.ts";
+
+export interface ChainKeeperOptions {
+  readonly log: VirtualLog;
+  readonly clock: Pick<Clock, "setTimer">;
+  readonly random: Random;
+  readonly metadataGroup: () => ConsensusGroup | undefined;
+  /** That of the present segment, where a group of this cell keeps it. */
+  readonly logGroup: () => ConsensusGroup | undefined;
+  /** A broken invariant. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+/** Between two looks, half of it at least: the nodes do not all look at once. */
+const lookMs = 1_000;
+/** The same members that many looks in a row: a node that is replaced comes and goes in two steps. */
+const looksBeforeChange = 2;
+
+export class ChainKeeper {
+  readonly #options: ChainKeeperOptions;
+  /** What is wanted instead of the present members, as text, and since how many looks. */
+  #wanted = "";
+  #looks = 0;
+  #isClosed = false;
+  #cancelTimer: (() => void) | undefined;
+
+  constructor(options: ChainKeeperOptions) {
+    this.#options = options;
+    this.#later();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#cancelTimer?.();
+  }
+
+  #later(): void {
+    if (this.#isClosed) return;
+    const { clock, random } = this.#options;
+    this.#cancelTimer = clock.setTimer(lookMs / 2 + random.below(lookMs / 2), () => {
+      void this.#look().then(() => this.#later());
+    });
+  }
+
+  async #look(): Promise<void> {
+    try {
+      await this.#options.log.finishSealedChain();
+      await this.#options.log.dropTrimmed();
+      this.#alignLeaders();
+      await this.#renewSegment();
+    } catch (error) {
+      // No quorum, no leader, a service that is away: the next look may find it otherwise.
+      if (!(error instanceof QuipuError)) this.#options.onFatal(error);
+    }
+  }
+
+  #alignLeaders(): void {
+    const metadata = this.#options.metadataGroup();
+    const last = this.#options.log.chain().segments.at(-1);
+    // Of a log on one node, that node.
+    const only = last === undefined ? undefined : onlyMemberOf(last);
+    const leader = only ?? this.#options.logGroup()?.inspect().leader;
+    const view = metadata?.inspect();
+    if (leader === undefined || view?.role !== "leader" || view.leader === leader) return;
+    if (isVoter(view.configuration, leader)) metadata?.transferLeadership(leader);
+  }
+
+  async #renewSegment(): Promise<void> {
+    const { log, metadataGroup } = this.#options;
+    const view = metadataGroup()?.inspect();
+    const last = log.chain().segments.at(-1);
+    if (view?.role !== "leader" || last === undefined) return;
+    const wanted = this.#membersInstead(view.configuration.voters);
+    this.#looks = wanted === this.#wanted ? this.#looks + 1 : 1;
+    this.#wanted = wanted;
+    const isSettled = !isJoint(view.configuration) && view.configurationIndex <= view.committed;
+    const membersChange = wanted !== "" && isSettled && this.#looks >= looksBeforeChange;
+    if (membersChange || log.wearsOut()) await log.reconfigure(last.engine);
+  }
+
+  /** The voters of the cell, where the present segment is kept by others and cannot be handed to them; else "". */
+  #membersInstead(voters: readonly MemberId[]): string {
+    const last = this.#options.log.chain().segments.at(-1);
+    const members = last === undefined ? undefined : staticMembersOf(last);
+    const wanted = voters.join();
+    return members === undefined || members.join() === wanted ? "" : wanted;
+  }
+}
