@@ -7,9 +7,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { etcdService } from "../src/mod.ts";
-import { clock } from "./harness.ts";
+import { clock, encode, textOf } from "./harness.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+const batchOne = "log/a/e/00000000000000000001";
 
 const servers: Server[] = [];
 afterEach(() => {
@@ -24,8 +26,8 @@ async function member(handler: Handler): Promise<{ readonly endpoint: string; re
   const asked: string[] = [];
   const server = createServer((request, response) => {
     asked.push(request.url ?? "");
-    request.resume();
     handler(request, response);
+    request.resume();
   });
   servers.push(server);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -161,6 +163,36 @@ test("a watch that etcd cancels, or that ends, begins again, and hints that some
     });
   });
   expect(asked.filter((url) => url === "/v3/watch").length).toBeGreaterThanOrEqual(3);
+  await service.close();
+});
+
+test("a read that takes too long asks for less the next time, down to one batch", async () => {
+  const limits: number[] = [];
+  const { endpoint } = await member((request, response) => {
+    let body = "";
+    request.on("data", (chunk: Buffer) => (body += chunk.toString()));
+    request.on("end", () => {
+      const { limit } = JSON.parse(body) as { readonly limit?: number };
+      if (limit !== undefined) limits.push(limit);
+      // As the gateway is slow with large values.
+      if (limit !== undefined && limit > 1) return;
+      const kvs = [
+        ["log/a/t", '{"quipu":"head","format":1,"log":"a","nextBatch":2,"tail":2}'],
+        [batchOne, "bytes"],
+      ];
+      const shown = kvs.map(([key = "", value = ""]) => ({ key: encode(`/quipu/${key}`), value: encode(value) }));
+      answer(200, { succeeded: true, kvs: limit === undefined ? shown.slice(0, 1) : shown.slice(1) })(
+        request,
+        response,
+      );
+    });
+  });
+  const service = etcdService({ endpoints: [endpoint], clock, requestTimeoutMs: 400, compactAfterMs: 0 });
+  const log = await service.openLog("a");
+  let found: readonly Uint8Array[] | undefined;
+  while (found === undefined) found = await log.read(1, 8 * 1024 * 1024).catch(() => undefined);
+  expect(found.map(textOf)).toEqual(["bytes"]);
+  expect(new Set(limits)).toEqual(new Set([16, 4, 1]));
   await service.close();
 });
 

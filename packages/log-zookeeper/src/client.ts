@@ -138,6 +138,7 @@ export class Client {
     const watcher = (): void => void look();
     const watchers = this.#watchers.get(path) ?? new Set();
     this.#watchers.set(path, watchers.add(watcher));
+    this.#onConnected.add(watcher);
 
     watcher();
     return {

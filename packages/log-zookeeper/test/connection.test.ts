@@ -57,6 +57,7 @@ describe.skipIf(missing !== undefined)(`zookeeper behind a proxy${missing === un
     });
     expect((await truth.read(1, 100)).map(text)).toEqual(["x"]);
     proxy.heal();
+    await expect.poll(() => log.head().catch(() => undefined), { timeout: 30_000 }).toBeDefined();
     expect(await appendTo(log, head, "x")).toBeUndefined();
     expect((await log.read(1, 100)).map(text)).toEqual(["x"]);
   });
@@ -88,6 +89,7 @@ describe.skipIf(missing !== undefined)(`zookeeper behind a proxy${missing === un
     await expect(appendTo(log, head, "x")).rejects.toMatchObject({ code: "LOG_APPEND_UNKNOWN" });
     expect(await truth.head()).toEqual(head);
     proxy.heal();
+    await expect.poll(() => log.head().catch(() => undefined), { timeout: 30_000 }).toEqual(head);
     expect(await appendTo(log, head, "y")).toMatchObject({ nextBatch: 2 });
   });
 
@@ -114,6 +116,7 @@ describe.skipIf(missing !== undefined)(`zookeeper behind a proxy${missing === un
     );
     expect(await truth.head()).toEqual(head);
     proxy.mode = "pass";
+    await expect.poll(() => log.head().catch(() => undefined), { timeout: 30_000 }).toEqual(head);
     expect(await appendTo(log, head, "x")).toMatchObject({ nextBatch: 2 });
     expect(await service.registers.get("r")).toBeUndefined();
   });
