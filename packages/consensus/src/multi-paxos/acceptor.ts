@@ -123,6 +123,12 @@ function learn(state: PaxosState, message: Accept): void {
 /** What is proposed in this ballot, and is neither chosen here nor accepted already. */
 function take(state: PaxosState, message: Accept): void {
   const { log } = state;
+  const first = message.entries[0] as Entry;
+  // The hot path: all of it is of this ballot, and goes behind the last slot.
+  if (state.pending === undefined && first.index > log.last && first.term === message.ballot) {
+    state.write(message.entries);
+    return;
+  }
   const fresh: Entry[] = [];
   for (const entry of message.entries) {
     if (entry.index <= log.committed || entry.term < message.ballot) continue;
@@ -169,9 +175,12 @@ function areDurable(state: PaxosState, first: LogIndex, last: LogIndex): boolean
 function isWellFormed(state: PaxosState, message: Accept): boolean {
   let expected = message.entries[0]?.index ?? 0;
   if (expected < 1) return false;
+  let before: number = 1;
   for (const { index, term, kind } of message.entries) {
     const isProposed = term === message.ballot || (state.mutation === "ballot-without-node" && term >= message.ballot);
-    const isLearned = term >= 1 && term < message.ballot && index <= message.chosen;
+    // What is learned comes before what is proposed.
+    const isLearned = term >= 1 && term < message.ballot && index <= message.chosen && before < message.ballot;
+    before = term;
     if (index !== expected || kind === "configuration" || !(isProposed || isLearned)) return false;
     expected = moved(expected as LogIndex, 1);
   }
