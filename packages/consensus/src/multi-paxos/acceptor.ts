@@ -136,13 +136,14 @@ function answerAccept(state: PaxosState, from: MemberId, message: Accept): void 
   const { log, held } = state;
   const { ballot, barrier } = message;
   const first = (message.entries[0] as Entry).index;
-  let last = moved(first, -1);
-  let isDurable = true;
-  for (const { index } of message.entries) {
-    // Of what came before it something is missing, and the ballot is not accepted in yet.
-    if (index > held && (state.pending !== undefined || log.entry(index)?.term !== ballot)) break;
-    last = index;
-    isDurable &&= log.isDurable(index);
+  const end = (message.entries.at(-1) as Entry).index;
+  let last = end;
+  if (end > held) {
+    // Beyond a hole: that far it has come, if the ballot is accepted in.
+    last = moved(first, -1);
+    const isAccepted = (index: LogIndex): boolean =>
+      index <= held || (state.pending === undefined && log.entry(index)?.term === ballot);
+    while (last < end && isAccepted(moved(last, 1))) last = moved(last, 1);
   }
   if (state.writes) {
     const accepted = { type: "accepted", ballot, first, last, match: held, barrier } as const;
@@ -151,10 +152,17 @@ function answerAccept(state: PaxosState, from: MemberId, message: Accept): void 
   } else if (state.pending !== undefined) {
     // There, but not accepted yet: the leader should send on.
     answerHeartbeat(state, from, { ballot, number: 0, barrier });
-  } else if (isDurable) {
+  } else if (areDurable(state, first, last)) {
     state.answer(from, { type: "accepted", ballot, first, last, match: state.match, barrier });
   }
   // Else it is on its way to the disk, and its own answer waits there.
+}
+
+function areDurable(state: PaxosState, first: LogIndex, last: LogIndex): boolean {
+  for (let index = last; index >= first && index > state.match; index = moved(index, -1)) {
+    if (!state.log.isDurable(index)) return false;
+  }
+  return true;
 }
 
 /** Remote input is believed only as far as it makes sense. */

@@ -72,7 +72,7 @@ export function onAccepted(state: PaxosState, leader: Leader, from: MemberId, me
     state.drop();
     return;
   }
-  leader.acknowledgements.add(progress.bit, first, last);
+  if (last > match) leader.acknowledgements.add(progress.bit, first, last);
   matched(leader, progress, match);
   sendAccepts(state, leader, from, progress);
   confirmBarriers(state, leader);

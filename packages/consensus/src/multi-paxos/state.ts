@@ -229,7 +229,7 @@ export class PaxosState {
   /** Accepts or learns: these entries take the place of what stood in their slots. */
   write(entries: readonly Entry[]): void {
     const { token } = this.outbox.persist();
-    for (const entry of entries) this.log.put(entry, token);
+    this.log.putAll(entries, token);
     this.#writtenToken = token;
     this.outbox.persistAppend(entries);
   }
