@@ -22,6 +22,7 @@ export interface ChainKeeperOptions {
 
 /** Between two looks, half of it at least: the nodes do not all look at once. */
 const lookMs = 1_000;
+const looksPerTail = 5;
 /** The same members that many looks in a row: a node that is replaced comes and goes in two steps. */
 const looksBeforeChange = 2;
 
@@ -30,6 +31,7 @@ export class ChainKeeper {
   /** What is wanted instead of the present members, as text, and since how many looks. */
   #wanted = "";
   #looks = 0;
+  #turn = 0;
   #isClosed = false;
   #cancelTimer: (() => void) | undefined;
 
@@ -53,8 +55,11 @@ export class ChainKeeper {
 
   async #look(): Promise<void> {
     try {
-      await this.#options.log.finishSealedChain();
-      await this.#options.log.dropTrimmed();
+      const { log } = this.#options;
+      this.#turn += 1;
+      // A chain without a switch under way costs a look at the tail, which of a service is a request.
+      if (log.chain().next !== undefined || this.#turn % looksPerTail === 0) await log.finishSealedChain();
+      await log.dropTrimmed();
       this.#alignLeaders();
       await this.#renewSegment();
     } catch (error) {
