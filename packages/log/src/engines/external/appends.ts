@@ -58,6 +58,8 @@ export class Appends {
   #isRunning = false;
   /** The head is not what the newest known one says. */
   #mustLook = false;
+  /** Somebody else's batch has the number of ours, surely: there is a newer head. */
+  #lostNumber: number | undefined;
   #closed: QuipuError | undefined;
   /** How long an append takes, smoothed: the measure of how long to yield. */
   #appendMs = 5;
@@ -133,8 +135,9 @@ export class Appends {
     const { follower } = this.#options;
     if (this.#mustLook || !follower.isAtHead) {
       try {
-        await follower.refresh();
+        await (this.#lostNumber === undefined ? follower.refresh() : follower.refreshBeyond(this.#lostNumber));
         this.#mustLook = false;
+        this.#lostNumber = undefined;
       } catch (error) {
         return this.#unreachable(error);
       }
@@ -212,6 +215,7 @@ export class Appends {
       this.#mustLook = true;
       // It may have been an earlier attempt that moved the head.
       if (sent.maybeIn && mutation !== "moved-batch-resent-without-check") return undefined;
+      this.#lostNumber = sent.at.nextBatch;
       return this.#putBack(sent, "moved");
     } catch (error) {
       if (this.#closed !== undefined) return "refused";

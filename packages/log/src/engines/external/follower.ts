@@ -30,6 +30,9 @@ export interface FollowerOptions {
   readonly onFailure: (error: unknown) => void;
 }
 
+/** Of the looks at the head that nobody waits for, one in so many is linearizable. */
+const looksPerFresh = 16;
+
 export class Follower implements ReaderSource {
   readonly readers: Readers = new Readers(this);
   readonly heads: Heads;
@@ -44,6 +47,7 @@ export class Follower implements ReaderSource {
   #nextBatch: number;
   #end: number;
   #isClosed = false;
+  #looks = 0;
   /** A hint came that no look has answered; or one with a number. */
   #hinted = false;
   #hintedTo = 0;
@@ -116,9 +120,19 @@ export class Follower implements ReaderSource {
 
   /** The head as of some moment after the call, with everything below it delivered. Rejects as the service does. */
   async refresh(expectsBatches: boolean = true): Promise<LogHead> {
+    return await this.#refresh(() => this.heads.fresh(), expectsBatches);
+  }
+
+  /** The same where it is known that the log has gone on beyond batch `number`: a cheap look will do, if it shows that. */
+  async refreshBeyond(number: number): Promise<LogHead> {
+    const head = await this.#refresh(() => this.heads.recent(), true);
+    return head.nextBatch > number || head.sealed ? head : await this.refresh();
+  }
+
+  async #refresh(look: () => Promise<unknown>, expectsBatches: boolean): Promise<LogHead> {
     // What the new head brings is probably a batch or two: asked for at the same time as the head itself.
     const early = expectsBatches ? this.#pull(this.#nextBatch) : Promise.resolve();
-    await Promise.all([this.heads.fresh(), early.catch(() => undefined)]);
+    await Promise.all([look(), early.catch(() => undefined)]);
     // Up to the newest head, which may have come while this one's batches were fetched.
     while (!this.#isClosed && this.#isBehind) await this.#catchUp.call();
     return this.heads.newest;
@@ -216,7 +230,10 @@ export class Follower implements ReaderSource {
       this.#hintedTo = 0;
       this.#lookedAtMs = clock.monotonicMs();
       try {
-        await this.refresh(isHinted);
+        // Who wants to be sure asks for himself; whether what was there is still there is found out now and then.
+        this.#looks += 1;
+        const isCheap = this.#looks % looksPerFresh !== 0;
+        await this.#refresh(() => (isCheap ? this.heads.recent() : this.heads.fresh()), isHinted);
         failures = 0;
       } catch (error) {
         if (isDamage(error)) this.fail(error);
