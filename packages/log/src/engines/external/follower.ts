@@ -24,8 +24,8 @@ export interface FollowerOptions {
   readonly random: Random;
   readonly settings: ExternalEngineSettings;
   readonly mutation: ExternalMutation | undefined;
-  /** A batch was delivered. True: this node wrote it. */
-  readonly onBatch: (batch: Batch) => boolean;
+  /** A batch was delivered. */
+  readonly onBatch: (batch: Batch) => void;
   /** The log is damaged, or a reader threw: nothing is delivered any more. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -55,8 +55,6 @@ export class Follower implements ReaderSource {
   /** Ends the wait for the next look. */
   #wake: (() => void) | undefined;
   #lookedAtMs: number;
-  /** When a batch of somebody else came; undefined: never. */
-  #othersAtMs: number | undefined;
 
   constructor(options: FollowerOptions) {
     const { log, describe, head, clock, settings } = options;
@@ -110,12 +108,6 @@ export class Follower implements ReaderSource {
   /** The log is sealed, and all of it was delivered. */
   get isFinal(): boolean {
     return this.heads.newest.sealed && this.isAtHead;
-  }
-
-  /** Somebody else appended lately. */
-  get hasOthers(): boolean {
-    const { clock, settings } = this.#options;
-    return this.#othersAtMs !== undefined && clock.monotonicMs() - this.#othersAtMs < settings.contentionMs;
   }
 
   /** The head as of some moment after the call, with everything below it delivered. Rejects as the service does. */
@@ -313,7 +305,7 @@ export class Follower implements ReaderSource {
       this.fail(error);
       return;
     }
-    if (!this.#options.onBatch(batch)) this.#othersAtMs = this.#options.clock.monotonicMs();
+    this.#options.onBatch(batch);
     this.#checkEnd();
   }
 
