@@ -20,7 +20,8 @@ export interface ChaosOptions {
   readonly network: SimulatedNetwork;
   readonly hosts: readonly CellHost[];
   readonly bookOf: (group: number) => GroupBook;
-  readonly groupsSeen: () => readonly number[];
+  /** The metadata group, and those that take what is appended. */
+  readonly openGroups: () => readonly number[];
   readonly mayDamage: (host: CellHost) => boolean;
   readonly isOn: () => boolean;
 }
@@ -34,6 +35,11 @@ const flapUsMax = 200_000;
 const slowUsMax = 700_000;
 
 type Action = "partition" | "slowLinks" | "pause" | "kill" | "wipe" | "wallJump" | "transfer" | "memberChange";
+
+interface Leader {
+  readonly host: CellHost;
+  readonly group: GroupUnderTest;
+}
 
 export class Chaos {
   readonly #options: ChaosOptions;
@@ -131,11 +137,15 @@ export class Chaos {
     return leader?.host ?? this.#anyHost();
   }
 
-  #leader(): { readonly host: CellHost; readonly group: GroupUnderTest } | undefined {
-    const { random, groupsSeen, bookOf, hosts } = this.#options;
-    const groups = groupsSeen();
-    const number = groups[random.below(Math.max(1, groups.length))];
-    const member = number === undefined ? undefined : bookOf(number).leader()?.member;
+  #leader(): Leader | undefined {
+    const { random, openGroups } = this.#options;
+    const groups = openGroups();
+    return this.#leaderOf(groups[random.below(groups.length)] as number);
+  }
+
+  #leaderOf(number: number): Leader | undefined {
+    const { bookOf, hosts } = this.#options;
+    const member = bookOf(number).leader()?.member;
     if (member === undefined) return undefined;
     const host = hosts.find(({ node }) => node === nodeOf(member));
     const group = host?.process?.groups.find((other) => other.group === number);
@@ -283,12 +293,22 @@ export class Chaos {
     const remaining = learners.filter((member) => !next.has(member));
     // Refused, or unknown: the configuration tells.
     Promise.resolve(leader.group.changeMembers(ascending, remaining)).catch(() => undefined);
+    // As operators do it: in every group, if nothing comes between.
+    for (const group of this.#options.openGroups()) {
+      const other = group === leader.group.group || random.chance(1, 4) ? undefined : this.#leaderOf(group);
+      if (other !== undefined) Promise.resolve(other.group.changeMembers(ascending, [])).catch(() => undefined);
+    }
   }
 
   /** An operator who puts things right: whoever was taken out is let in again, first to listen. */
   letIn(hosts: readonly CellHost[]): void {
-    const leader = this.#leader();
-    if (leader === undefined) return;
+    for (const group of this.#options.openGroups()) {
+      const leader = this.#leaderOf(group);
+      if (leader !== undefined) this.#letInto(leader, hosts);
+    }
+  }
+
+  #letInto(leader: Leader, hosts: readonly CellHost[]): void {
     const { voters, learners, outgoing } = leader.group.inspect().configuration;
     const members = hosts.map(({ member }) => member).filter((member) => member !== undefined) as MemberId[];
     // A new disk asks by itself; and where an old member of its node is still in, that one is replaced.

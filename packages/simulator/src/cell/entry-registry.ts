@@ -24,6 +24,12 @@ export class EntryRegistry {
   #sealedAt: number | undefined;
   /** Committed configuration entries, ascending. */
   readonly #configurations: { readonly index: number; readonly configuration: Configuration }[] = [];
+  readonly #onCommitted: ((entry: Entry) => void) | undefined;
+
+  /** `onCommitted` hears of every entry, in order, as soon as it is committed. */
+  constructor(onCommitted?: (entry: Entry) => void) {
+    this.#onCommitted = onCommitted;
+  }
 
   get committedUpTo(): number {
     return this.#commits.length;
@@ -46,6 +52,11 @@ export class EntryRegistry {
 
   committedTerm(index: number): number | undefined {
     return this.#commits[index - 1]?.term;
+  }
+
+  committedEntry(index: number): Entry | undefined {
+    const term = this.committedTerm(index);
+    return this.#entries.get(index)?.find((other) => other.term === term)?.entry;
   }
 
   /** The highest index that a leader of a term below `term` had committed. */
@@ -94,13 +105,14 @@ export class EntryRegistry {
     if (entry?.kind === "configuration") {
       this.#configurations.push({ index, configuration: entry.configuration });
     }
+    if (entry !== undefined) this.#onCommitted?.(entry);
   }
 }
 
 function isSame(left: Entry, right: Entry): boolean {
   if (left === right) return true;
   if (left.kind === "record") {
-    return right.kind === "record" && left.data.length === right.data.length && isSameBytes(left.data, right.data);
+    return right.kind === "record" && isSameBytes(left.data, right.data);
   }
   if (left.kind === "configuration") {
     return right.kind === "configuration" && JSON.stringify(left) === JSON.stringify(right);
@@ -108,8 +120,9 @@ function isSame(left: Entry, right: Entry): boolean {
   return left.kind === right.kind;
 }
 
-function isSameBytes(left: Uint8Array, right: Uint8Array): boolean {
+export function isSameBytes(left: Uint8Array, right: Uint8Array): boolean {
   if (left === right) return true;
+  if (left.length !== right.length) return false;
   for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return false;
   return true;
 }

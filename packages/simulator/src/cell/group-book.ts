@@ -2,27 +2,42 @@
  * The invariants of one group (research/consensus.md §1.2), checked after every step of a core: only the member that
  * stepped is looked at, and of its log only what is new.
  */
-import type { Configuration, CoreView, MemberId } from "@quipu/consensus";
+import type { Configuration, CoreView, Entry, MemberId } from "@quipu/consensus";
 import { check } from "../failure.ts";
 import type { DurableTime } from "./durable-time.ts";
 import { EntryRegistry } from "./entry-registry.ts";
 import { MemberBook, type ObservedGroup } from "./member-book.ts";
 
+export interface GroupBookOptions {
+  readonly group: number;
+  /** Up to which position of this group its log is needed no more for the state that member has in its store. */
+  readonly storedUpTo: (member: MemberId) => number;
+  readonly onCommitted?: (entry: Entry) => void;
+}
+
 export class GroupBook {
-  readonly registry: EntryRegistry = new EntryRegistry();
+  readonly registry: EntryRegistry;
   readonly #group: number;
+  readonly #storedUpTo: (member: MemberId) => number;
   readonly #members = new Map<MemberId, MemberBook>();
   /** ElectionSafety: at most one leader in a term (Raft §5.2). */
   readonly #leaders = new Map<number, MemberId>();
   /** The configuration before the first entry. */
   #founding: Configuration | undefined;
 
-  constructor(group: number) {
+  constructor({ group, storedUpTo, onCommitted }: GroupBookOptions) {
     this.#group = group;
+    this.#storedUpTo = storedUpTo;
+    this.registry = new EntryRegistry(onCommitted);
   }
 
   get founding(): Configuration | undefined {
     return this.#founding;
+  }
+
+  /** The last one that is committed. */
+  get configuration(): Configuration | undefined {
+    return this.registry.committedConfiguration?.configuration ?? this.#founding;
   }
 
   member(member: MemberId): MemberBook | undefined {
@@ -119,7 +134,7 @@ export class GroupBook {
   /** What is trimmed stands in durable checkpoints of a majority (DESIGN §4.2). */
   #checkTrim(book: MemberBook, { start, configuration }: CoreView): void {
     for (const voters of [configuration.voters, configuration.outgoing]) {
-      const holders = voters.filter((voter) => (this.#members.get(voter)?.checkpointedUpTo ?? 0) >= start.index);
+      const holders = voters.filter((voter) => this.#storedUpTo(voter) >= start.index);
       check(
         voters.length === 0 || holders.length > voters.length / 2,
         "trimmed-too-far",

@@ -2,8 +2,10 @@
  * One machine of the cell: disk, store and clock, which survive the process; the process, which starts, is killed,
  * paused and stopped; and what befalls the disk between two lives.
  */
+import type { MemberId } from "@quipu/consensus";
 import type { CounterMachine } from "@quipu/counters";
 import { DiskError, InvariantViolation, QuipuError, type Random } from "@quipu/core";
+import type { VirtualLog } from "@quipu/log";
 import { SimulatedClock, WallClock } from "../clock.ts";
 import { SimulatedDisk } from "../disk.ts";
 import { check, SimulationFailure } from "../failure.ts";
@@ -13,9 +15,11 @@ import type { ProcessLife, Scheduler } from "../scheduler.ts";
 import { CellFaults } from "./cell-faults.ts";
 import { CellLog } from "./cell-log.ts";
 import { type CellState, statesOf } from "./cell-state.ts";
+import type { ChainBook } from "./chain-book.ts";
 import { DurableTime } from "./durable-time.ts";
 import type { GroupBook } from "./group-book.ts";
 import type { ObservedGroup } from "./member-book.ts";
+import { durableMetadataPosition, generationOf, metadataGroup } from "./metadata-book.ts";
 import type { CellMutationSet } from "./mutation-set.ts";
 import type { SimulatedNetwork } from "./network.ts";
 import type { MakeNode, NodeUnderTest } from "./node-under-test.ts";
@@ -31,6 +35,7 @@ export interface HostSurroundings {
   readonly mutations: CellMutationSet;
   readonly makeNode: MakeNode;
   readonly bookOf: (group: number) => GroupBook;
+  readonly chain: ChainBook;
   readonly groupsSeen: () => readonly number[];
   readonly split: () => Random;
   readonly guard: (action: () => void) => void;
@@ -76,9 +81,16 @@ export class CellHost {
   #damagedMember: number | undefined;
   /** Members of this node, the present one last. */
   readonly #members: number[] = [];
-  /** As last seen in this life. */
-  #logBegins = 0;
-  #sawLog = false;
+  /** After which position each group's log begins, as last seen in this life. */
+  readonly #logBegins = new Map<number, number>();
+  /** The log that the replica reads in this life. */
+  #log: VirtualLog | undefined;
+  /** Version of the chain that each member has shown last. */
+  readonly #chainVersions = new Map<number, number>();
+  /** Up to where members of this node had the state in their store, by their own word, which {@link CellLog} checks. */
+  readonly #statesUpTo = new Map<number, number>();
+  /** Up to where they had the metadata in their file. */
+  readonly #metadataUpTo = new Map<number, number>();
   /** Stays off until the end. */
   isRetired = false;
 
@@ -193,7 +205,8 @@ export class CellHost {
     const life: ProcessLife = { alive: true };
     this.#life = life;
     this.#phase = "starting";
-    this.#sawLog = false;
+    this.#logBegins.clear();
+    this.#log = undefined;
     this.#crashAfterEvent = false;
     this.#checkpointing = false;
     this.#faults.failed = false;
@@ -223,20 +236,21 @@ export class CellHost {
       swarm,
       mutations,
       onFatal: (error) => life.alive && guard(() => this.#ended(error, "fatal")),
-      observeLog: (inner) =>
-        new CellLog({
+      observeLog: (inner) => {
+        this.#log = inner;
+        return new CellLog({
           inner,
           history,
           scheduler,
           life,
           random: split(),
           deliveryDelayUsMax: swarm.deliveryDelayUsMax,
-          committedUpTo: () =>
-            Math.max(0, ...this.#around.groupsSeen().map((group) => this.#around.bookOf(group).registry.committedUpTo)),
+          chain: this.#around.chain,
           unsyncedBatches: () => this.#store.unsyncedBatches,
           checkpointed: (upTo) => this.#checkpointed(upTo),
           guard,
-        }),
+        });
+      },
       observeGroup: (group, raft) => {
         if (life.alive) guard(() => this.#observe(group, raft));
       },
@@ -253,16 +267,16 @@ export class CellHost {
   #observe(group: number, raft: ObservedGroup): void {
     const view = this.#around.bookOf(group).observe(raft, this.#time);
     const begins = view.start.index;
-    if (begins > this.#logBegins && this.#sawLog) {
-      const stored = durablePosition(this.#store);
+    const before = this.#logBegins.get(group);
+    if (before !== undefined && begins > before) {
+      const stored = this.#durableUpTo(group, view.member);
       check(
         stored >= begins,
         "trimmed-too-far",
-        () => `node ${this.node}: the log begins after ${begins}, the state on disk ends at ${stored}`,
+        () => `node ${this.node}: group ${group} begins after ${begins}, what is on disk ends at ${stored}`,
       );
     }
-    this.#logBegins = begins;
-    this.#sawLog = true;
+    this.#logBegins.set(group, begins);
     if (this.#members.at(-1) !== view.member) {
       this.#members.push(view.member);
       this.#around.note(`node ${this.node} is member ${view.member}`);
@@ -270,11 +284,45 @@ export class CellHost {
     this.#around.stepped(this, group);
   }
 
+  /** Without which positions of that group this node can do, as a crash right now would leave its disk. */
+  #durableUpTo(group: number, member: MemberId): number {
+    if (group === metadataGroup) return durableMetadataPosition(this.#disk, generationOf(member));
+    return this.#around.chain.toGroup(group, durablePosition(this.#store));
+  }
+
   #checkpointed(upTo: number): void {
-    for (const group of this.#around.groupsSeen()) {
-      const book = this.#around.bookOf(group).member(this.member as never);
-      if (book !== undefined) book.checkpointedUpTo = Math.max(book.checkpointedUpTo, upTo);
-    }
+    const { member } = this;
+    if (member !== undefined) this.#statesUpTo.set(member, Math.max(this.stateUpTo(member), upTo));
+  }
+
+  /** Up to which position of the log the state stands, or stood, in the store of this member of the node. */
+  stateUpTo(member: number): number {
+    return this.#statesUpTo.get(member) ?? 0;
+  }
+
+  /** Up to which position of its group the metadata stands, or stood, in the file of this member of the node. */
+  metadataUpTo(member: MemberId): number {
+    const found = member === this.member ? durableMetadataPosition(this.#disk, generationOf(member)) : 0;
+    const upTo = Math.max(found, this.#metadataUpTo.get(member) ?? 0);
+    this.#metadataUpTo.set(member, upTo);
+    return upTo;
+  }
+
+  /** The chain by which this node goes is one that was committed, and no older than any that it has shown. */
+  #checkChain(): void {
+    const chain = this.#log?.chain();
+    const { member } = this;
+    if (chain === undefined || member === undefined) return;
+    const before = this.#chainVersions.get(member) ?? 0;
+    if (chain.version === before) return;
+    check(
+      chain.version > before,
+      "went-back",
+      () => `node ${this.node}: version of the chain ${before} -> ${chain.version}`,
+    );
+    this.#chainVersions.set(member, chain.version);
+    this.#around.chain.adopted(`node ${this.node}`, chain);
+    this.#around.note(`node ${this.node} goes by version ${chain.version} of the chain`);
   }
 
   #started(): void {
@@ -293,6 +341,7 @@ export class CellHost {
 
   /** Called after each event of the cell: a crash that was to come behind an effect comes now. */
   afterEvent(): void {
+    if (this.#life.alive) this.#checkChain();
     if (this.#crashAfterEvent) this.crash("after an effect");
   }
 
@@ -388,6 +437,7 @@ export class CellHost {
   }
 
   #damaged(): void {
+    if (this.member !== undefined) this.metadataUpTo(this.member as MemberId);
     this.#damagedMember = this.member ?? 0;
   }
 

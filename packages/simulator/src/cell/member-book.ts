@@ -33,8 +33,6 @@ export class MemberBook {
   #begunAfter = 0;
   #hardStateSeenAt = sinceEver;
   #last: CoreView | undefined;
-  /** Its state up to here stands in its own store, by its own word, which {@link CellLog} has checked. */
-  checkpointedUpTo = 0;
   /** The highest term that others have seen this member vote in. */
   #promisedTerm = 0;
 

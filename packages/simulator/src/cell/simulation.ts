@@ -2,6 +2,7 @@
  * One run of a cell: a seed, a swarm configuration, three or five whole nodes under load and faults, then healing. In
  * the healed part everything asked must be answered and all nodes come to one state; then all stop and start once more.
  */
+import { type MemberId, nodeOf } from "@quipu/consensus";
 import type { CounterMachine } from "@quipu/counters";
 import { type Random, SeededRandom } from "@quipu/core";
 import { Books } from "../books.ts";
@@ -12,11 +13,13 @@ import { Scheduler } from "../scheduler.ts";
 import { Trace } from "../trace.ts";
 import { CellLoad } from "./cell-load.ts";
 import { CellCoverage } from "./cell-state.ts";
+import { ChainBook } from "./chain-book.ts";
 import { Chaos } from "./chaos.ts";
 import { GroupBook } from "./group-book.ts";
 import { CellHost, describe } from "./host.ts";
 import { isSnapshotChunk } from "./frames.ts";
 import { makeCellNode } from "./make-cell-node.ts";
+import { metadataGroup } from "./metadata-book.ts";
 import type { CellMutationSet } from "./mutation-set.ts";
 import { SimulatedNetwork } from "./network.ts";
 import type { MakeNode } from "./node-under-test.ts";
@@ -69,6 +72,7 @@ export class CellSimulation {
   readonly #ledger = new Ledger();
   readonly #books: Books;
   readonly #groupBooks = new Map<number, GroupBook>();
+  readonly #chain: ChainBook;
   readonly #promises: Promises;
   readonly #network: SimulatedNetwork;
   readonly #hosts: readonly CellHost[];
@@ -93,10 +97,14 @@ export class CellSimulation {
     this.#history = new History(() => Math.max(...this.#hosts.map(({ wall }) => wall.latestStampMs(fastest))), true);
     this.#books = new Books(this.#history, this.#ledger, options.mutations?.cell === "state-drifts-on-one-node");
     this.#observations = new Observations(this.#history, () => this.#scheduler.nowUs, options.seed);
+    this.#chain = new ChainBook({
+      bookOf: (group) => this.#bookOf(group),
+      stateUpTo: (member) => this.#hostOf(member)?.stateUpTo(member) ?? 0,
+    });
     this.#promises = new Promises((group) => this.#bookOf(group));
     this.#network = this.#makeNetwork(split());
     this.#hosts = this.#makeHosts(options, split);
-    this.#standing = new Standing(this.#hosts, this.#groupBooks);
+    this.#standing = new Standing(this.#hosts, this.#groupBooks, this.#chain);
     this.#load = this.#makeLoad(split);
     this.#chaos = new Chaos({
       random: split(),
@@ -105,7 +113,7 @@ export class CellSimulation {
       network: this.#network,
       hosts: this.#hosts,
       bookOf: (group) => this.#bookOf(group),
-      groupsSeen: () => [...this.#groupBooks.keys()],
+      openGroups: () => this.#chain.openGroups,
       mayDamage: (host) => this.#standing.mayDamage(host),
       isOn: () => this.#phase === "chaos",
     });
@@ -181,8 +189,25 @@ export class CellSimulation {
 
   #bookOf(group: number): GroupBook {
     let book = this.#groupBooks.get(group);
-    if (book === undefined) this.#groupBooks.set(group, (book = new GroupBook(group)));
+    if (book === undefined) this.#groupBooks.set(group, (book = this.#makeBook(group)));
     return book;
+  }
+
+  #makeBook(group: number): GroupBook {
+    if (group !== metadataGroup) {
+      const storedUpTo = (member: MemberId): number =>
+        this.#chain.toGroup(group, this.#hostOf(member)?.stateUpTo(member) ?? 0);
+      return new GroupBook({ group, storedUpTo });
+    }
+    return new GroupBook({
+      group,
+      storedUpTo: (member) => this.#hostOf(member)?.metadataUpTo(member) ?? 0,
+      onCommitted: (entry) => this.#chain.metadata.committed(entry),
+    });
+  }
+
+  #hostOf(member: MemberId): CellHost | undefined {
+    return this.#hosts[nodeOf(member) - 1];
   }
 
   // The parts
@@ -225,6 +250,7 @@ export class CellSimulation {
         mutations: options.mutations ?? {},
         makeNode: options.makeNode ?? makeCellNode,
         bookOf: (group) => this.#bookOf(group),
+        chain: this.#chain,
         groupsSeen: () => [...this.#groupBooks.keys()],
         split,
         guard: (action) => this.#guard(action),
