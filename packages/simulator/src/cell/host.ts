@@ -19,11 +19,10 @@ import type { ChainBook } from "./chain-book.ts";
 import { DurableTime } from "./durable-time.ts";
 import type { GroupBook } from "./group-book.ts";
 import type { ObservedGroup } from "./member-book.ts";
-import { durableMetadataPosition, generationOf, metadataGroup } from "./metadata-book.ts";
+import { HostStores } from "./host-stores.ts";
 import type { CellMutationSet } from "./mutation-set.ts";
 import type { SimulatedNetwork } from "./network.ts";
 import type { MakeNode, NodeUnderTest } from "./node-under-test.ts";
-import { durablePosition } from "./stored-position.ts";
 import type { CellSwarm } from "./swarm.ts";
 
 /** What a host needs of the cell around it. */
@@ -81,16 +80,9 @@ export class CellHost {
   #damagedMember: number | undefined;
   /** Members of this node, the present one last. */
   readonly #members: number[] = [];
-  /** After which position each group's log begins, as last seen in this life. */
-  readonly #logBegins = new Map<number, number>();
   /** The log that the replica reads in this life. */
   #log: VirtualLog | undefined;
-  /** Version of the chain that each member has shown last. */
-  readonly #chainVersions = new Map<number, number>();
-  /** Up to where members of this node had the state in their store, by their own word, which {@link CellLog} checks. */
-  readonly #statesUpTo = new Map<number, number>();
-  /** Up to where they had the metadata in their file. */
-  readonly #metadataUpTo = new Map<number, number>();
+  readonly #stores: HostStores;
   /** Stays off until the end. */
   isRetired = false;
 
@@ -115,6 +107,14 @@ export class CellHost {
     });
     this.#disk = this.#newDisk();
     this.#store = this.#newStore();
+    this.#stores = new HostStores({
+      node,
+      chain: around.chain,
+      note: around.note,
+      member: () => this.member as MemberId | undefined,
+      disk: () => this.#disk,
+      store: () => this.#store,
+    });
   }
 
   get phase(): HostPhase {
@@ -205,7 +205,7 @@ export class CellHost {
     const life: ProcessLife = { alive: true };
     this.#life = life;
     this.#phase = "starting";
-    this.#logBegins.clear();
+    this.#stores.begins();
     this.#log = undefined;
     this.#crashAfterEvent = false;
     this.#checkpointing = false;
@@ -247,7 +247,7 @@ export class CellHost {
           deliveryDelayUsMax: swarm.deliveryDelayUsMax,
           chain: this.#around.chain,
           unsyncedBatches: () => this.#store.unsyncedBatches,
-          checkpointed: (upTo) => this.#checkpointed(upTo),
+          checkpointed: (upTo) => this.#stores.checkpointed(upTo),
           guard,
         });
       },
@@ -266,17 +266,7 @@ export class CellHost {
 
   #observe(group: number, raft: ObservedGroup): void {
     const view = this.#around.bookOf(group).observe(raft, this.#time);
-    const begins = view.start.index;
-    const before = this.#logBegins.get(group);
-    if (before !== undefined && begins > before) {
-      const stored = this.#durableUpTo(group, view.member);
-      check(
-        stored >= begins,
-        "trimmed-too-far",
-        () => `node ${this.node}: group ${group} begins after ${begins}, what is on disk ends at ${stored}`,
-      );
-    }
-    this.#logBegins.set(group, begins);
+    this.#stores.logBegins(group, view);
     if (this.#members.at(-1) !== view.member) {
       this.#members.push(view.member);
       this.#around.note(`node ${this.node} is member ${view.member}`);
@@ -284,45 +274,8 @@ export class CellHost {
     this.#around.stepped(this, group);
   }
 
-  /** Without which positions of that group this node can do, as a crash right now would leave its disk. */
-  #durableUpTo(group: number, member: MemberId): number {
-    if (group === metadataGroup) return durableMetadataPosition(this.#disk, generationOf(member));
-    return this.#around.chain.toGroup(group, durablePosition(this.#store));
-  }
-
-  #checkpointed(upTo: number): void {
-    const { member } = this;
-    if (member !== undefined) this.#statesUpTo.set(member, Math.max(this.stateUpTo(member), upTo));
-  }
-
-  /** Up to which position of the log the state stands, or stood, in the store of this member of the node. */
-  stateUpTo(member: number): number {
-    return this.#statesUpTo.get(member) ?? 0;
-  }
-
-  /** Up to which position of its group the metadata stands, or stood, in the file of this member of the node. */
-  metadataUpTo(member: MemberId): number {
-    const found = member === this.member ? durableMetadataPosition(this.#disk, generationOf(member)) : 0;
-    const upTo = Math.max(found, this.#metadataUpTo.get(member) ?? 0);
-    this.#metadataUpTo.set(member, upTo);
-    return upTo;
-  }
-
-  /** The chain by which this node goes is one that was committed, and no older than any that it has shown. */
-  #checkChain(): void {
-    const chain = this.#log?.chain();
-    const { member } = this;
-    if (chain === undefined || member === undefined) return;
-    const before = this.#chainVersions.get(member) ?? 0;
-    if (chain.version === before) return;
-    check(
-      chain.version > before,
-      "went-back",
-      () => `node ${this.node}: version of the chain ${before} -> ${chain.version}`,
-    );
-    this.#chainVersions.set(member, chain.version);
-    this.#around.chain.adopted(`node ${this.node}`, chain);
-    this.#around.note(`node ${this.node} goes by version ${chain.version} of the chain`);
+  get stores(): HostStores {
+    return this.#stores;
   }
 
   #started(): void {
@@ -341,7 +294,7 @@ export class CellHost {
 
   /** Called after each event of the cell: a crash that was to come behind an effect comes now. */
   afterEvent(): void {
-    if (this.#life.alive) this.#checkChain();
+    if (this.#life.alive && this.#log !== undefined) this.#stores.goesBy(this.#log.chain());
     if (this.#crashAfterEvent) this.crash("after an effect");
   }
 
@@ -437,7 +390,7 @@ export class CellHost {
   }
 
   #damaged(): void {
-    if (this.member !== undefined) this.metadataUpTo(this.member as MemberId);
+    if (this.member !== undefined) this.#stores.metadataUpTo(this.member as MemberId);
     this.#damagedMember = this.member ?? 0;
   }
 

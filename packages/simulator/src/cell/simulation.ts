@@ -99,7 +99,7 @@ export class CellSimulation {
     this.#observations = new Observations(this.#history, () => this.#scheduler.nowUs, options.seed);
     this.#chain = new ChainBook({
       bookOf: (group) => this.#bookOf(group),
-      stateUpTo: (member) => this.#hostOf(member)?.stateUpTo(member) ?? 0,
+      stateUpTo: (member) => this.#hostOf(member)?.stores.stateUpTo(member) ?? 0,
     });
     this.#promises = new Promises((group) => this.#bookOf(group));
     this.#network = this.#makeNetwork(split());
@@ -196,12 +196,12 @@ export class CellSimulation {
   #makeBook(group: number): GroupBook {
     if (group !== metadataGroup) {
       const storedUpTo = (member: MemberId): number =>
-        this.#chain.toGroup(group, this.#hostOf(member)?.stateUpTo(member) ?? 0);
+        this.#chain.toGroup(group, this.#hostOf(member)?.stores.stateUpTo(member) ?? 0);
       return new GroupBook({ group, storedUpTo });
     }
     return new GroupBook({
       group,
-      storedUpTo: (member) => this.#hostOf(member)?.metadataUpTo(member) ?? 0,
+      storedUpTo: (member) => this.#hostOf(member)?.stores.metadataUpTo(member) ?? 0,
       onCommitted: (entry) => this.#chain.metadata.committed(entry),
     });
   }
