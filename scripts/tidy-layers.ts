@@ -24,14 +24,27 @@ export const layers: Readonly<Record<string, Layer>> = {
   consensus: { packages: ["core"], node: pure },
   protocol: { packages: ["core", "consensus"], node: checksumOnly },
   log: { packages: ["core", "consensus", "protocol"], node: checksumOnly },
+  "log-zookeeper": { packages: ["core", "log"], node: "all" },
   cluster: { packages: ["core", "counters", "consensus", "protocol", "log"], node: checksumOnly },
   simulator: {
     packages: ["core", "routing", "counters", "consensus", "protocol", "log", "cluster"],
     node: checksumOnly,
   },
   client: { packages: ["core", "routing", "protocol"], node: "all" },
+  "log-etcd": { packages: ["core", "log"], node: "all" },
   server: {
-    packages: ["core", "routing", "counters", "consensus", "protocol", "log", "cluster", "client"],
+    packages: [
+      "core",
+      "routing",
+      "counters",
+      "consensus",
+      "protocol",
+      "log",
+      "log-etcd",
+      "log-zookeeper",
+      "cluster",
+      "client",
+    ],
     node: "all",
   },
 };

@@ -34,7 +34,9 @@ export {
   type CellNodeOptions,
   type CellNodeSettings,
   type CellNodeStatus,
+  type CellView,
 } from "./cell/cell-node.ts";
+export { isCellEngine } from "./cell/group-numbers.ts";
 export type { CellIdentity } from "./cell/identity.ts";
 export { mayRefetch } from "./cell/only-voter.ts";
 export { type CellBootstrap, cellMetadataDirectory } from "./cell/node-log.ts";

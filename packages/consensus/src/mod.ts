@@ -13,6 +13,7 @@ export {
 } from "./configuration.ts";
 export type * from "./contract.ts";
 export type * from "./multi-paxos/messages.ts";
+export { MultiPaxos } from "./multi-paxos/multi-paxos.ts";
 export type { MultiPaxosMutation } from "./multi-paxos/mutation.ts";
 export { defaultMultiPaxosSettings, type MultiPaxosSettings } from "./multi-paxos/settings.ts";
 export {

@@ -44,20 +44,22 @@ function isMajority(members: readonly MemberId[], has: (member: MemberId) => boo
 }
 
 function majorityIndex(members: readonly MemberId[], indexOf: (member: MemberId) => number): number {
-  const count = members.length;
-  if (count === 0) {
-    return 0;
-  }
-  const ascending = count <= usualVotersMax ? usualSpace : new Float64Array(count);
-  for (let filled = 0; filled < count; filled++) {
-    const index = indexOf(members[filled] as MemberId);
+  return members.length === 0 ? 0 : reachedBy(members, Math.floor(members.length / 2) + 1, indexOf);
+}
+
+/** The highest number that at least `count` of the members reach; `count` is 1 .. their number. */
+export function reachedBy(members: readonly MemberId[], count: number, numberOf: (member: MemberId) => number): number {
+  const size = members.length;
+  const ascending = size <= usualVotersMax ? usualSpace : new Float64Array(size);
+  for (let filled = 0; filled < size; filled++) {
+    const number = numberOf(members[filled] as MemberId);
     let place = filled;
-    while (place > 0 && (ascending[place - 1] as number) > index) {
+    while (place > 0 && (ascending[place - 1] as number) > number) {
       ascending[place] = ascending[place - 1] as number;
       place--;
     }
-    ascending[place] = index;
+    ascending[place] = number;
   }
-  // Of 5 the third, of 4 the second: at this place and above it stand floor(count / 2) + 1 members.
-  return ascending[Math.floor((count - 1) / 2)] as number;
+  // Of 5 the third for a majority, of 4 the second: at this place and above it stand `count` members.
+  return ascending[size - count] as number;
 }

@@ -67,8 +67,9 @@ export interface Loglet {
    * Rejects with QuipuError
    * - `LOG_SEALED` (definite): surely not in this log, now or later; go to the successor.
    * - `LOG_APPEND_UNKNOWN`, `DISK_FAILED` (unknown): may be in the log or appear in it, below the sealed tail. Where a
-   *   leader died between two messages, of several records perhaps only the first ones.
-   * - `OVERLOADED`, `DISK_FULL`, `SHUTTING_DOWN` (definite): not taken.
+   *   leader died between two messages, of several records perhaps only some.
+   * - `OVERLOADED`, `DISK_FULL`, `SHUTTING_DOWN` (definite): not taken. Of an external engine also `NOQUORUM`, `LOG_FULL`,
+   *   and `VALUE_TOO_LARGE` for more than one value of its service holds.
    */
   append(records: readonly Uint8Array[]): Promise<Appended>;
 

@@ -44,3 +44,6 @@ export { foundingStart, restoreGroup, type RestoredGroup } from "./engines/group
 export { groupSettings, type GroupSettings } from "./engines/group/settings.ts";
 export { startTicks, type TickSettings } from "./engines/group/ticks.ts";
 export type { BlobStore, ExternalLog, ExternalService, LogHead } from "./engines/external/service.ts";
+export { externalEngine, type ExternalEngineOptions } from "./engines/external/engine.ts";
+export type { ExternalMutation } from "./engines/external/mutation.ts";
+export { type ExternalEngineSettings, externalEngineSettings } from "./engines/external/settings.ts";

@@ -2,13 +2,14 @@
 import { type Entry, type Envelope, logIndex, memberOf, type RaftMessage, type Term } from "@quipu/consensus";
 import { beforeEach, describe, expect, test } from "vitest";
 import { CommitNotices } from "../src/engines/group/commit-notices.ts";
+import { raftAdapter } from "../src/engines/group/raft-adapter.ts";
 
 const two = memberOf(2, 0);
 const three = memberOf(3, 0);
 
 let sent: string[];
 let timers: (() => void)[];
-let notices: CommitNotices;
+let notices: CommitNotices<RaftMessage>;
 
 beforeEach(() => {
   sent = [];
@@ -19,7 +20,9 @@ beforeEach(() => {
       return () => void timers.splice(timers.indexOf(callback), 1);
     },
   };
-  notices = new CommitNotices(clock, ({ to, message }) => void sent.push(`${to}:${describeMessage(message)}`));
+  notices = new CommitNotices(raftAdapter, clock, ({ to, message }) => {
+    sent.push(`${to}:${describeMessage(message)}`);
+  });
 });
 
 function describeMessage(message: RaftMessage): string {

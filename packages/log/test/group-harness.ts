@@ -2,7 +2,14 @@
  * A cell of consensus groups in one process: virtual time, a network that delays, loses, repeats and reorders, a simulated
  * disk for each member. One seed, one course of events.
  */
-import { type LogIndex, type MemberId, memberOf, type RaftMutation, type RaftSettings } from "@quipu/consensus";
+import {
+  type LogIndex,
+  type MemberId,
+  memberOf,
+  type MultiPaxosMutation,
+  type RaftMutation,
+  type RaftSettings,
+} from "@quipu/consensus";
 import { type Clock, invariant, lsn, type Network, SeededRandom } from "@quipu/core";
 import type { GroupEngine } from "@quipu/protocol";
 import { SimulatedDisk } from "@quipu/simulator";
@@ -33,6 +40,9 @@ export interface CellOptions {
   readonly core?: Partial<RaftSettings>;
   readonly mutation?: GroupMutation;
   readonly coreMutation?: RaftMutation;
+  readonly multiPaxosMutation?: MultiPaxosMutation;
+  /** Of the first group; Raft, if absent. */
+  readonly engine?: GroupEngine;
   /** Founders, by node number. */
   readonly founders?: readonly number[];
 }
@@ -55,6 +65,9 @@ export interface CellNode {
   disk: SimulatedDisk;
 }
 
+/** What both cores are held to. */
+export const bothEngines: readonly GroupEngine[] = ["raft", "multi-paxos"];
+
 export function engineOf(engines: GroupEngines, engine: GroupEngine): LogletEngine {
   return engine === "raft" ? engines.raft : engines.multiPaxos;
 }
@@ -65,6 +78,7 @@ export class TestCell {
   readonly random: SeededRandom;
   readonly nodes: Map<MemberId, CellNode> = new Map();
   readonly founders: readonly MemberId[];
+  readonly engine: GroupEngine;
   readonly #options: CellOptions;
   readonly #disks: Map<MemberId, SimulatedDisk> = new Map();
   readonly #handlers: Map<number, (from: number, frame: Uint8Array) => void> = new Map();
@@ -84,6 +98,7 @@ export class TestCell {
 
   constructor(options: CellOptions = {}) {
     this.#options = options;
+    this.engine = options.engine ?? "raft";
     this.random = new SeededRandom(options.seed ?? 1);
     this.lossPercent = options.lossPercent ?? 0;
     this.founders = (options.founders ?? [1, 2, 3]).map((node) => memberOf(node, 0));
@@ -131,7 +146,7 @@ export class TestCell {
     });
     const wal = await this.until(opening);
     const hub = openPeerHub({ network: this.#network(life), cell: 7, member });
-    const { settings, core, mutation, coreMutation } = this.#options;
+    const { settings, core, mutation, coreMutation, multiPaxosMutation } = this.#options;
     const engines = groupEngines({
       wal,
       hub,
@@ -149,10 +164,11 @@ export class TestCell {
       onFatal: (error) => fatal.push(error),
       ...(mutation !== undefined && { mutation }),
       ...(coreMutation !== undefined && { coreMutation }),
+      ...(multiPaxosMutation !== undefined && { multiPaxosMutation }),
     });
     started.engines = engines;
     const parameters = encodeGroupParameters({ group: 1, members: bootstrap === "found" ? this.founders : [] });
-    const log = await this.until(engines.raft.open(parameters));
+    const log = await this.until(engineOf(engines, this.engine).open(parameters));
     invariant(log !== undefined, `member ${member} keeps no part of the log`);
     const node: CellNode = { member, life, hub, wal, engines, log, fatal, disk };
     this.nodes.set(member, node);

@@ -2,6 +2,7 @@
 import {
   type Configuration,
   type Entry,
+  type HardState,
   type LogStart,
   memberId,
   type MemberId,
@@ -13,7 +14,8 @@ import { decodeEntry, decodeGroupState, encodeGroupState } from "@quipu/protocol
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { GroupHost, PersistEffect } from "../src/engines/group/group-host.ts";
-import { Persister } from "../src/engines/group/persister.ts";
+import { DenseLayout } from "../src/engines/group/log-layout.ts";
+import { type GroupWriter, Persister } from "../src/engines/group/persister.ts";
 import { groupSettings } from "../src/engines/group/settings.ts";
 import type { GroupWrite } from "../src/write-ahead-log/group-write.ts";
 import type { Completion } from "../src/write-ahead-log/write-ahead-log.ts";
@@ -145,12 +147,12 @@ class Source {
   durable = 0;
   readonly #ends: Map<number, number> = new Map();
 
-  effect(action: Action): PersistEffect | undefined {
+  effect(action: Action): PersistEffect<RaftMessage> | undefined {
     const parts = this.#parts(action);
     if (parts === undefined) return undefined;
     const token = ++this.#token;
     const message: RaftMessage = { type: "heartbeatReply", term: term(token), barrier: 0 };
-    const effect: PersistEffect = {
+    const effect: PersistEffect<RaftMessage> = {
       type: "persist",
       token,
       hardState: undefined,
@@ -161,10 +163,10 @@ class Source {
       sendAfter: [{ to: memberId(2) as MemberId, message }],
       ...parts,
     };
-    const alone = new Persister(hostOf(), { write: (_group, write, done) => this.#alone(write, done) }, ignore, {
-      hardState: decodeGroupState(this.#sequential.hardState)?.hardState ?? { term: term(0), vote: undefined },
-      start: startAt(this.#sequential.first - 1),
-    });
+    const hardState = decodeGroupState(this.#sequential.hardState)?.hardState ?? nothingPromised;
+    const layout = new DenseLayout({ engine: "raft", hardState, start: startAt(this.#sequential.first - 1) }, true);
+    const writer: GroupWriter = { write: (_group, write, done) => this.#alone(write, done) };
+    const alone = new Persister<RaftMessage>(hostOf(), writer, ignore, layout);
     alone.add(effect);
     this.pictures.set(token, this.#sequential.picture);
     this.#ends.set(token, this.#last);
@@ -180,7 +182,7 @@ class Source {
     done(undefined);
   }
 
-  #parts(action: Action): Partial<PersistEffect> | undefined {
+  #parts(action: Action): Partial<PersistEffect<RaftMessage>> | undefined {
     switch (action.type) {
       case "append":
         return { append: this.#entries(this.#last, action.count) };
@@ -227,6 +229,7 @@ class Source {
   }
 }
 
+const nothingPromised: HardState = { term: term(0), vote: undefined };
 const ignore = { durable: (): void => undefined, failed: (): void => undefined };
 
 function hostOf(): GroupHost {
@@ -241,7 +244,7 @@ test("merged, refused and tried again: the disk is always as after some of the p
     const empty = disk.model.picture;
     const told: number[] = [];
     const sent: number[] = [];
-    const persister = new Persister(
+    const persister = new Persister<RaftMessage>(
       hostOf(),
       disk,
       {
@@ -256,7 +259,7 @@ test("merged, refused and tried again: the disk is always as after some of the p
           throw error;
         },
       },
-      { hardState: { term: term(0), vote: undefined }, start: startAt(0) },
+      new DenseLayout({ engine: "raft", hardState: nothingPromised, start: startAt(0) }, true),
     );
     expect(disk.model.picture).toEqual(empty);
     for (const action of list) {

@@ -3,7 +3,7 @@ import { memberOf, type MemberId } from "@quipu/consensus";
 import type { GroupEngine } from "@quipu/protocol";
 import { describe, expect, test } from "vitest";
 import { decodeGroupParameters, encodeGroupParameters, type Loglet } from "../src/mod.ts";
-import { bytesOf, engineOf, Reading, TestCell } from "./group-harness.ts";
+import { bothEngines, bytesOf, engineOf, Reading, TestCell } from "./group-harness.ts";
 
 const members = (...nodes: readonly number[]): MemberId[] => nodes.map((node) => memberOf(node, 0));
 const [one, two, three, four] = members(1, 2, 3, 4) as [MemberId, MemberId, MemberId, MemberId];
@@ -18,7 +18,7 @@ async function refused(cell: TestCell, call: Promise<unknown>): Promise<unknown>
 
 const made = (cell: TestCell, member: MemberId): readonly number[] => cell.node(member).engines.made();
 
-describe.each<GroupEngine>(["raft"])("%s: a group that is prepared", (engine) => {
+describe.each(bothEngines)("%s: a group that is prepared", (engine) => {
   test("has a leader when it is there, and a part on every founding voter; each opens it by its parameters", async () => {
     const cell = await TestCell.open({ seed: 1 });
     await cell.untilLeader();

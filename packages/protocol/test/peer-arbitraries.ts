@@ -5,6 +5,7 @@ import {
   type LogIndex,
   type LogStart,
   type MemberId,
+  type PaxosMessage,
   type RaftMessage,
   type Term,
   membersMax,
@@ -48,11 +49,12 @@ export const logStarts: fc.Arbitrary<LogStart> = fc
   .map(([at, itsTerm, configuration]) => ({ index: at, term: at === 0 ? (0 as Term) : itsTerm, configuration }));
 
 const acceptedHardStates = fc
-  .tuple(positive, positive, positive as fc.Arbitrary<LogIndex>)
-  .map(([one, other, freeFrom]) => ({
+  .tuple(positive, positive, positive as fc.Arbitrary<LogIndex>, index)
+  .map(([one, other, freeFrom, chosen]) => ({
     term: Math.max(one, other) as Term,
     vote: undefined,
     accepted: { ballot: Math.min(one, other) as Term, freeFrom },
+    ...(chosen !== 0 && { chosen }),
   }));
 
 export const groupStates: fc.Arbitrary<GroupState> = fc.oneof(
@@ -123,6 +125,89 @@ const raftMessages: readonly fc.Arbitrary<RaftMessage>[] = [
   fc.record({ type: fc.constant("voteReply"), term, preVote: fc.boolean(), granted: fc.boolean() }),
   fc.record({ type: fc.constant("timeoutNow"), term }),
   fc.record({ type: fc.constant("snapshotNeeded"), term, atLeast: index, commit: index, barrier: natural }),
+];
+
+const acceptedBallot = fc.record({ ballot: term, freeFrom: index });
+const base = fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER - 10_000 }));
+
+const promised = fc
+  .record({
+    from: base,
+    places: fc.array(fc.tuple(fc.nat(200), unplacedEntry), { maxLength: 12 }),
+    beyond: fc.nat(100),
+    rest: fc.record({
+      ballot: term,
+      last: index,
+      start: index,
+      chosen: index,
+      accepted: acceptedBallot,
+    }),
+  })
+  .map(({ from, places, beyond, rest }) => {
+    let next = from;
+    const found = places.map(([gap, entry]) => {
+      const entryHere = placed(next + gap, entry);
+      next = entryHere.index + 1;
+      return entryHere;
+    });
+    const through = (Math.max(from, next - 1) + beyond) as LogIndex;
+    return { type: "promised" as const, ...rest, from: from as LogIndex, through, entries: found };
+  });
+
+const accept = fc
+  .record({
+    first: base,
+    places: fc.array(unplacedEntry, { minLength: 1, maxLength: 12 }),
+    rest: fc.record({ ballot: term, freeFrom: index, chosen: index, barrier: natural }),
+  })
+  .map(({ first, places, rest }) => ({
+    type: "accept" as const,
+    ...rest,
+    entries: places.map((entry, i) => placed(first + i, entry)),
+  }));
+
+const paxosMessages: readonly fc.Arbitrary<PaxosMessage>[] = [
+  fc.record({ type: fc.constant("prepare"), ballot: term, from: index }),
+  promised,
+  accept,
+  fc.record({
+    type: fc.constant("accepted"),
+    ballot: term,
+    first: index,
+    last: index,
+    match: index,
+    barrier: natural,
+  }),
+  fc.record({ type: fc.constant("rejected"), ballot: term, promised: term }),
+  fc.record({ type: fc.constant("chosen"), ballot: term, freeFrom: index, chosen: index }),
+  fc.record({
+    type: fc.constant("paxosHeartbeat"),
+    ballot: term,
+    freeFrom: index,
+    chosen: index,
+    number: natural,
+    barrier: natural,
+  }),
+  fc.record({
+    type: fc.constant("paxosHeartbeatReply"),
+    ballot: term,
+    number: natural,
+    barrier: natural,
+    match: index,
+    received: index,
+  }),
+  fc.record({
+    type: fc.constant("paxosSnapshotNeeded"),
+    ballot: term,
+    freeFrom: index,
+    chosen: index,
+    atLeast: index,
+    number: natural,
+    barrier: natural,
+  }),
+  fc.record({ type: fc.constant("takeOver"), ballot: term }),
+  fc.record({ type: fc.constant("electionRequest"), round: natural }),
+  fc.record({ type: fc.constant("electionReply"), round: natural, ballot: term, leader: term, happy: fc.boolean() }),
 ];
 
 const outcomes = fc.oneof(
@@ -232,6 +317,7 @@ const otherMessages: readonly fc.Arbitrary<PeerMessage>[] = [
 
 export const peerMessages: readonly fc.Arbitrary<PeerMessage>[] = [
   ...raftMessages.map((message) => fc.record({ type: fc.constant("raft" as const), group: u32, message })),
+  ...paxosMessages.map((message) => fc.record({ type: fc.constant("paxos" as const), group: u32, message })),
   ...otherMessages,
 ];
 

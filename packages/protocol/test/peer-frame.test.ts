@@ -66,9 +66,9 @@ describe("round trips", () => {
 
   test("every type has its sample", () => {
     const types = sampleFrames.map(({ frame: { message } }) =>
-      message.type === "raft" ? message.message.type : message.type,
+      message.type === "raft" || message.type === "paxos" ? message.message.type : message.type,
     );
-    expect(new Set(types).size).toBe(23);
+    expect(new Set(types).size).toBe(35);
   });
 
   test("a frame may lie anywhere in a larger buffer, and data is a view of it", () => {
@@ -149,7 +149,12 @@ describe("damage", () => {
   });
 
   test("random bodies under a right header are refused, or are the one encoding of something", () => {
-    const type = fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 32, max: 44 }), fc.nat(255));
+    const type = fc.oneof(
+      fc.integer({ min: 1, max: 9 }),
+      fc.integer({ min: 16, max: 27 }),
+      fc.integer({ min: 32, max: 44 }),
+      fc.nat(255),
+    );
     const byte = fc.oneof(fc.nat(4), fc.nat(255));
     let taken = 0;
     fc.assert(
@@ -187,6 +192,36 @@ describe("hostile lengths", () => {
   test.each(counts)("%d entries in a few bytes", (count) => {
     const body = [...group, 5, 0, 0, 0, 0, ...varint(count), 2, 1, 2, 1];
     expect(decodePeerFrame(forged(1, Uint8Array.from(body)))).toBeUndefined();
+  });
+
+  test.each(counts)("%d promised entries in a few bytes", (count) => {
+    const body = [...group, 5, 1, 99, 9, 0, 0, 1, 1, ...varint(count), 0, 2, 1, 3, 2, 1];
+    expect(decodePeerFrame(forged(17, Uint8Array.from(body)))).toBeUndefined();
+  });
+
+  test.each([
+    ["above what is told", 4],
+    ["beyond 2^53 - 1", Number.MAX_SAFE_INTEGER],
+  ])("a promised entry %s", (_name, gap) => {
+    const body = (second: number): Uint8Array =>
+      Uint8Array.from([...group, 5, 1, 5, 9, 0, 0, 1, 1, 2, 0, 2, 1, ...varint(second), 2, 1]);
+    expect(decodePeerFrame(forged(17, body(gap)))).toBeUndefined();
+    expect(decodePeerFrame(forged(17, body(3)))).toBeDefined();
+  });
+
+  test.each(counts)("%d accepts in a few bytes", (count) => {
+    const body = [...group, 5, 1, 1, ...varint(count), 2, 1, 2, 1, 0, 0];
+    expect(decodePeerFrame(forged(18, Uint8Array.from(body)))).toBeUndefined();
+  });
+
+  test.each([
+    ["slot 0", [0, 1, 2, 1]],
+    ["nothing", [1, 0]],
+    ["a slot beyond 2^53 - 1", [...varint(Number.MAX_SAFE_INTEGER), 2, 2, 1, 2, 1]],
+  ])("an accept of %s", (_name, entries) => {
+    const body = (part: readonly number[]): Uint8Array => Uint8Array.from([...group, 5, 1, ...part, 0, 0]);
+    expect(decodePeerFrame(forged(18, body(entries)))).toBeUndefined();
+    expect(decodePeerFrame(forged(18, body([1, 1, 2, 1])))).toBeDefined();
   });
 
   test.each(counts)("%d records in a few bytes", (count) => {
@@ -272,6 +307,23 @@ function appendFrame(records: readonly Uint8Array[], firstIndex: number = 11): P
   };
 }
 
+const noops = (slots: readonly number[]): readonly Entry[] =>
+  slots.map((slot) => ({ index: slot as LogIndex, term: 3 as Term, kind: "noop" }));
+
+function acceptOf(slots: readonly number[]): PeerMessage {
+  const rest = { ballot: 3 as Term, freeFrom: 1 as LogIndex, chosen: 0 as LogIndex, barrier: 0 };
+  return { type: "paxos", group: 0, message: { type: "accept", entries: noops(slots), ...rest } };
+}
+
+/** Of slots 10 to 20. */
+function promisedOf(slots: readonly number[]): PeerMessage {
+  const zero = 0 as LogIndex;
+  const places = { from: 10 as LogIndex, through: 20 as LogIndex, last: 20 as LogIndex, start: zero, chosen: zero };
+  const accepted = { ballot: 3 as Term, freeFrom: 1 as LogIndex };
+  const message = { type: "promised", ballot: 4 as Term, accepted, entries: noops(slots), ...places } as const;
+  return { type: "paxos", group: 0, message };
+}
+
 function firstData(frame: PeerFrame | undefined): Uint8Array | undefined {
   if (frame?.message.type !== "raft" || frame.message.message.type !== "appendEntries") return undefined;
   const [entry] = frame.message.message.entries;
@@ -334,6 +386,13 @@ describe("limits of the encoder", () => {
     ["too many members", framed({ type: "groupMade", group: 1, engine: "raft", members: manyMembers })],
     ["feature level 0", framed({ ...hashes, featureLevelMax: 0 })],
     ["feature level", framed({ ...hashes, featureLevelMax: 65_536 })],
+    ["an accept of nothing", framed(acceptOf([]))],
+    ["an accept with a hole", framed(acceptOf([11, 13]))],
+    ["an accept of slot 0", framed(acceptOf([0]))],
+    ["promised entries out of order", framed(promisedOf([12, 11]))],
+    ["a promised entry twice", framed(promisedOf([11, 11]))],
+    ["a promised entry below what is told", framed(promisedOf([9]))],
+    ["a promised entry above what is told", framed(promisedOf([21]))],
     ["entries with a hole", appendFrame([nothing], 12)],
     ["too many entries", appendFrame(Array.from({ length: peerEntriesMax + 1 }, () => nothing))],
     ["a frame too large", appendFrame([new Uint8Array(peerFrameBytesMax)])],

@@ -155,13 +155,14 @@ describe("group states", () => {
       "010000000000000000000000",
     );
     expect(hex(encodeGroupState({ engine: "multi-paxos", hardState: nothing, start: empty }))).toBe(
-      "020000000000000000",
+      "02000000000000000000",
     );
     const paxos = { engine: "multi-paxos", hardState: acceptedBy(300, 6, 301), start: small } as const;
-    expect(hex(encodeGroupState(paxos))).toBe(`02ac0206ad02ac0205${configuration}`);
+    expect(hex(encodeGroupState(paxos))).toBe(`02ac020006ad02ac0205${configuration}`);
   });
 
   test.each<[string, GroupState]>([
+    ["a chosen slot in Raft", { engine: "raft", hardState: { term: 1 as Term, vote: undefined, chosen: one }, start }],
     ["a vote in Multi-Paxos", { engine: "multi-paxos", hardState: { term: 1 as Term, vote: 2 as MemberId }, start }],
     ["an accepted ballot in Raft", { engine: "raft", hardState: acceptedBy(1, 1, 1), start }],
     ["an accepted ballot that was not promised", { engine: "multi-paxos", hardState: acceptedBy(1, 2, 1), start }],

@@ -1,11 +1,12 @@
 /** One frame of each type with its bytes: the format cannot change unnoticed. Old nodes read what new ones write. */
-import type { Configuration, LogIndex, MemberId, RaftMessage, Term } from "@quipu/consensus";
+import type { Configuration, LogIndex, MemberId, PaxosMessage, RaftMessage, Term } from "@quipu/consensus";
 import type { PeerFrame, PeerMessage } from "@quipu/protocol";
 
 const id = (value: number): MemberId => value as MemberId;
 const at = (value: number): LogIndex => value as LogIndex;
 const reign = (value: number): Term => value as Term;
 const raft = (message: RaftMessage): PeerMessage => ({ type: "raft", group: 7, message });
+const paxos = (message: PaxosMessage): PeerMessage => ({ type: "paxos", group: 7, message });
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 
 /** Of four voters, two leave: one for good, one to become a learner; 4 is new, 1025 listens. */
@@ -88,6 +89,105 @@ const sampleMessages: readonly (readonly [name: string, message: PeerMessage, he
     "snapshotNeeded",
     raft({ type: "snapshotNeeded", term: reign(6), atLeast: at(250), commit: at(300), barrier: 9 }),
     "51504601 3a40e0d1 25000000 ffeeddccbbaa 01000000 03040000 09 0700000006fa01ac0209",
+  ],
+  [
+    "prepare",
+    paxos({ type: "prepare", ballot: reign(513), from: at(300) }),
+    "51504601 2ce7afc5 23000000 ffeeddccbbaa 01000000 03040000 10 070000008104ac02",
+  ],
+  [
+    "promised",
+    paxos({
+      type: "promised",
+      ballot: reign(513),
+      from: at(300),
+      through: at(310),
+      last: at(310),
+      start: at(250),
+      chosen: at(299),
+      accepted: { ballot: reign(257), freeFrom: at(298) },
+      entries: [
+        { index: at(300), term: reign(257), kind: "record", data: text("abc") },
+        { index: at(304), term: reign(256), kind: "noop" },
+        { index: at(305), term: reign(257), kind: "seal" },
+      ],
+    }),
+    "51504601 84105ed0 40000000 ffeeddccbbaa 01000000 03040000 11 070000008104ac02b602b602fa01ab028102aa020300018102036162630302800200048102",
+  ],
+  [
+    "accept",
+    paxos({
+      type: "accept",
+      ballot: reign(513),
+      freeFrom: at(311),
+      entries: [
+        { index: at(311), term: reign(513), kind: "record", data: text("abc") },
+        { index: at(312), term: reign(513), kind: "noop" },
+      ],
+      chosen: at(310),
+      barrier: 9,
+    }),
+    "51504601 aa8a2df9 33000000 ffeeddccbbaa 01000000 03040000 12 070000008104b702b7020201810403616263028104b60209",
+  ],
+  [
+    "accepted",
+    paxos({ type: "accepted", ballot: reign(513), first: at(311), last: at(312), match: at(309), barrier: 9 }),
+    "51504601 48c960dc 28000000 ffeeddccbbaa 01000000 03040000 13 070000008104b702b802b50209",
+  ],
+  [
+    "rejected",
+    paxos({ type: "rejected", ballot: reign(257), promised: reign(513) }),
+    "51504601 48358755 23000000 ffeeddccbbaa 01000000 03040000 14 0700000081028104",
+  ],
+  [
+    "chosen",
+    paxos({ type: "chosen", ballot: reign(513), freeFrom: at(311), chosen: at(312) }),
+    "51504601 fc22bae3 25000000 ffeeddccbbaa 01000000 03040000 15 070000008104b702b802",
+  ],
+  [
+    "paxosHeartbeat",
+    paxos({ type: "paxosHeartbeat", ballot: reign(513), freeFrom: at(311), chosen: at(312), number: 4, barrier: 9 }),
+    "51504601 dcde0591 27000000 ffeeddccbbaa 01000000 03040000 16 070000008104b702b8020409",
+  ],
+  [
+    "paxosHeartbeatReply",
+    paxos({
+      type: "paxosHeartbeatReply",
+      ballot: reign(513),
+      number: 4,
+      barrier: 9,
+      match: at(312),
+      received: at(313),
+    }),
+    "51504601 ee5ea461 27000000 ffeeddccbbaa 01000000 03040000 17 0700000081040409b802b902",
+  ],
+  [
+    "paxosSnapshotNeeded",
+    paxos({
+      type: "paxosSnapshotNeeded",
+      ballot: reign(513),
+      freeFrom: at(311),
+      chosen: at(312),
+      atLeast: at(250),
+      number: 4,
+      barrier: 9,
+    }),
+    "51504601 30409c4f 29000000 ffeeddccbbaa 01000000 03040000 18 070000008104b702b802fa010409",
+  ],
+  [
+    "takeOver",
+    paxos({ type: "takeOver", ballot: reign(513) }),
+    "51504601 10f2a266 21000000 ffeeddccbbaa 01000000 03040000 19 070000008104",
+  ],
+  [
+    "electionRequest",
+    paxos({ type: "electionRequest", round: 3 }),
+    "51504601 7d5fa4af 20000000 ffeeddccbbaa 01000000 03040000 1a 0700000003",
+  ],
+  [
+    "electionReply",
+    paxos({ type: "electionReply", round: 3, ballot: reign(512), leader: reign(513), happy: true }),
+    "51504601 d85e1f9b 25000000 ffeeddccbbaa 01000000 03040000 1b 07000000038004810401",
   ],
   [
     "forward, append",

@@ -44,3 +44,7 @@ export function chainOf(log: VirtualLog): readonly ChainLink[] {
     end: end === undefined ? null : String(end),
   }));
 }
+
+export function presentEngine(log: VirtualLog): string {
+  return log.chain().segments.at(-1)?.engine ?? "none";
+}

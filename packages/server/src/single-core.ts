@@ -17,7 +17,7 @@ import { raiseIncarnation } from "./node-identity.ts";
 import { openNodeLog } from "./node-log.ts";
 import type { NodePorts } from "./ports/node-ports.ts";
 import { CryptoRandom } from "./ports/crypto-random.ts";
-import { chainOf, shardStatus } from "./shard-status.ts";
+import { chainOf, presentEngine, shardStatus } from "./shard-status.ts";
 
 export interface CoreOptions {
   readonly configuration: Configuration;
@@ -69,7 +69,7 @@ export async function openSingleCore({
       node: identity.node,
       incarnation: identity.incarnation,
       overloaded: replica.overloaded,
-      engine: log.chain().segments.at(-1)?.engine ?? "none",
+      engine: presentEngine(log),
       chain: chainOf(log),
       shards: [shardStatus({ machine, log, replica, checkpointer })],
       cell: null,

@@ -45,3 +45,9 @@ export { searchLinearization, type SearchOptions } from "./linearizability/searc
 export { drawTimeline, type TimelineOptions } from "./linearizability/timeline.ts";
 export type { NotLinearizable, Verdict } from "./linearizability/verdict.ts";
 export { checkWitness, type WitnessOptions } from "./linearizability/witness.ts";
+export { ModelCluster, type ModelServiceFaults, type ModelServiceOptions, noFaults } from "./external/model-service.ts";
+export {
+  type ExternalSimulationOptions,
+  type ExternalSimulationResult,
+  runExternalSimulation,
+} from "./external/simulation.ts";

@@ -13,9 +13,12 @@ declare module "node-zookeeper-client" {
     once(event: "connected", listener: () => void): this;
     connect(): void;
     close(): void;
+    addAuthInfo(scheme: string, auth: Buffer): void;
     create(path: string, data: Buffer, callback: (error: Error | null) => void): void;
     getData(path: string, callback: (error: Error | null, data: Buffer, stat: Stat) => void): void;
+    getChildren(path: string, callback: (error: Error | null, children: readonly string[]) => void): void;
     setData(path: string, data: Buffer, version: number, callback: (error: Error | null) => void): void;
+    remove(path: string, version: number, callback: (error: Error | null) => void): void;
   }
   interface Module {
     createClient(connectionString: string, options?: { readonly sessionTimeout?: number }): Client;

@@ -6,7 +6,17 @@
  *                             └→ log groups ─┐
  *                  etcd, ZooKeeper, … ───────┴→ virtual log
  */
-import { emptyConfiguration, type MemberId, memberOf, type RaftMutation } from "@quipu/consensus";
+import {
+  type Configuration,
+  type CoreView,
+  emptyConfiguration,
+  isJoint,
+  type MemberId,
+  memberOf,
+  membersOf,
+  nodeOf,
+  type RaftMutation,
+} from "@quipu/consensus";
 import { type Clock, invariant, QuipuError, type Random } from "@quipu/core";
 import {
   type Chain,
@@ -162,7 +172,7 @@ class ChainHolder {
       },
       onFatal,
       onConfiguration: (configuration, group) => onlyVoter.onConfiguration(identity.present, configuration, group),
-      ...(settings === undefined ? {} : { settings }),
+      settings: { ...settings, ...this.#membership(settings) },
       ...(mutations?.engine === undefined ? {} : { mutation: mutations.engine }),
       ...(mutations?.core === undefined ? {} : { coreMutation: mutations.core }),
       ...(observeGroup === undefined ? {} : { observe: observeGroup }),
@@ -171,10 +181,30 @@ class ChainHolder {
     this.#local = localInCell({ wal: wal.wal, member: hub.member, plan: () => this.#plan() });
   }
 
-  get configuration(): ReturnType<ConsensusGroup["inspect"]>["configuration"] {
+  get configuration(): Configuration {
+    return this.#metadataView().configuration;
+  }
+
+  #metadataView(): CoreView {
     const group = this.engines.groups().find((each) => each.group === metadataGroup);
     invariant(group !== undefined, "the metadata group is closed");
-    return group.inspect().configuration;
+    return group.inspect();
+  }
+
+  /** Who is in the metadata group belongs to the cell; the groups of the log follow it. */
+  #membership(settings: Partial<GroupSettings> | undefined): Pick<GroupSettings, "admits" | "expels"> {
+    const admits = settings?.admits ?? ((): boolean => true);
+    const isInCell = (is: (member: MemberId) => boolean): boolean => membersOf(this.configuration).some(is);
+    return {
+      admits: (node, group) =>
+        group === metadataGroup ? admits(node, group) : isInCell((member) => nodeOf(member) === node),
+      expels: (expelled, group) => {
+        if (group === metadataGroup) return false;
+        const { configuration, configurationIndex, committed } = this.#metadataView();
+        const isSettled = !isJoint(configuration) && configurationIndex <= committed;
+        return isSettled && membersOf(configuration).length > 0 && !isInCell((member) => member === expelled);
+      },
+    };
   }
 
   async open(): Promise<VirtualLog> {

@@ -6,7 +6,7 @@
  *                                        └→ virtual log ─┐        │ snapshots
  *   state store → machine ──────────────────────────────┴→ shard: replica, checkpointer → door
  */
-import type { MemberId, RaftMutation } from "@quipu/consensus";
+import { type Configuration, type MemberId, membersOf, type RaftMutation, type Role } from "@quipu/consensus";
 import { type Clock, type Disk, invariant, type KeyValueStore, type Network, type Random } from "@quipu/core";
 import type { CounterMachine, CounterMutation } from "@quipu/counters";
 import type {
@@ -29,7 +29,7 @@ import { Shard, type ShardOptions, type ShardStatus } from "../shard.ts";
 import type { SnapshotSettings } from "../snapshot/settings.ts";
 import type { WriterIdentity } from "../submitter.ts";
 import { ChainKeeper } from "./chain-keeper.ts";
-import { groupOf, metadataGroup } from "./group-numbers.ts";
+import { groupOf, metadataGroup, staticMembersOf } from "./group-numbers.ts";
 import type { CellIdentity } from "./identity.ts";
 import { type CellBootstrap, type CellLog, openCellLog } from "./node-log.ts";
 
@@ -96,6 +96,21 @@ export interface CellNodeStatus {
   readonly network: PeerHubStatistics;
   /** Undefined until the chain of the log is known, which at the first start takes a quorum. */
   readonly shard: ShardStatus | undefined;
+}
+
+/** A cell as one of its nodes sees it. */
+export interface CellView {
+  readonly member: MemberId;
+  /** Who belongs to the cell. */
+  readonly configuration: Configuration;
+  /** In the group that keeps the present segment of the log; where no group does, in the metadata group. */
+  readonly role: Role;
+  readonly term: number;
+  readonly leader: MemberId | undefined;
+  /** Of the metadata group: carries out what operators ask. */
+  readonly cellLeader: MemberId | undefined;
+  /** Position in the log. */
+  readonly committedPosition: number;
 }
 
 export class CellNode {
@@ -200,6 +215,28 @@ export class CellNode {
     const last = this.#virtualLog?.chain().segments.at(-1);
     const number = last === undefined ? undefined : groupOf(last);
     return this.groups.find(({ group }) => group === number);
+  }
+
+  /** Who leads the log, who belongs to the cell, how far the log is; undefined before the disk is read. */
+  get view(): CellView | undefined {
+    const cell = this.metadataGroup?.inspect();
+    if (cell === undefined) return undefined;
+    const last = this.#virtualLog?.chain().segments.at(-1);
+    const log = this.logGroup?.inspect();
+    const { member, configuration } = cell;
+    const { role, term, leader } = log ?? cell;
+    const applied = this.#shard?.status.appliedLsn ?? 0;
+    const committedPosition =
+      log === undefined || last === undefined ? applied : Math.max(last.base - 1 + log.committed, last.base - 1);
+    return { member, configuration, role, term, leader, cellLeader: cell.leader, committedPosition };
+  }
+
+  /** Who keeps the present segment of the log; undefined: none of the cell, or it is not known here. */
+  get logMembers(): readonly MemberId[] | undefined {
+    const last = this.#virtualLog?.chain().segments.at(-1);
+    if (last === undefined) return undefined;
+    const group = this.logGroup?.inspect();
+    return staticMembersOf(last) ?? (group === undefined ? undefined : membersOf(group.configuration));
   }
 
   get status(): CellNodeStatus {

@@ -114,20 +114,24 @@ function readStart(reader: ByteReader): LogStart {
 function readHardState(reader: ByteReader, engine: GroupEngine): HardState {
   const term = readTerm(reader);
   if (engine === "raft") return { term, vote: readMaybeMember(reader) };
+  const chosen = readIndex(reader);
   const ballot = readTerm(reader);
-  if (ballot === 0) return { term, vote: undefined };
   if (ballot > term) refuse(`accepted in ballot ${ballot}, after ${term}`);
-  return { term, vote: undefined, accepted: { ballot, freeFrom: readPositive(reader) as LogIndex } };
+  const accepted = ballot === 0 ? undefined : { ballot, freeFrom: readPositive(reader) as LogIndex };
+  return { term, vote: undefined, ...(accepted && { accepted }), ...(chosen !== 0 && { chosen }) };
 }
 
-function writeHardState(writer: ByteWriter, engine: GroupEngine, { term, vote, accepted }: HardState): void {
+function writeHardState(writer: ByteWriter, engine: GroupEngine, hardState: HardState): void {
+  const { term, vote, accepted, chosen } = hardState;
   writer.varint(term);
   if (engine === "raft") {
     if (accepted !== undefined) outOfBounds("accepted ballot of a Raft group", accepted.ballot);
+    if (chosen !== undefined) outOfBounds("chosen slot of a Raft group", chosen);
     writeMaybeMember(writer, vote);
     return;
   }
   if (vote !== undefined) outOfBounds("vote in a Multi-Paxos group", vote);
+  writer.varint(chosen ?? 0);
   writer.varint(accepted?.ballot ?? 0);
   if (accepted === undefined) return;
   if (accepted.ballot === 0 || accepted.ballot > term) outOfBounds("accepted ballot", accepted.ballot);

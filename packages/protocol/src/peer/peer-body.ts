@@ -28,6 +28,7 @@ import type {
   Forward,
   ForwardReply,
   GroupMade,
+  PaxosPeerMessage,
   PeerMessage,
   RaftPeerMessage,
   SnapshotChunk,
@@ -37,7 +38,7 @@ import type {
   StateHashes,
 } from "./peer-message.ts";
 
-export type OtherMessage = Exclude<PeerMessage, RaftPeerMessage>;
+export type OtherMessage = Exclude<PeerMessage, RaftPeerMessage | PaxosPeerMessage>;
 
 // Places in these tables are on the wire: add behind the last.
 const operationKinds = ["append", "seal"] as const;

@@ -3,11 +3,12 @@
  * Every message has exactly one encoding; whatever else arrives is refused, whole.
  */
 import { crc32 } from "node:zlib";
-import type { MemberId, RaftMessage } from "@quipu/consensus";
+import type { MemberId, PaxosMessage, RaftMessage } from "@quipu/consensus";
 import { ByteReader, invariant } from "@quipu/core";
 import { finished, writerFor } from "./blocks.ts";
 import { entryBytesBound } from "./entry.ts";
 import { decodeWhole, readMember, readRandomId, refuse, writeMember, writeRandomId, writeU32 } from "./fields.ts";
+import { readPaxosBody, writePaxosBody } from "./paxos-body.ts";
 import { type OtherMessage, readPeerBody, stateHashBytesMax, writePeerBody } from "./peer-body.ts";
 import { peerFrameBytesMax } from "./peer-limits.ts";
 import type { PeerMessage } from "./peer-message.ts";
@@ -42,6 +43,20 @@ const raftTypes: Readonly<Record<RaftMessage["type"], number>> = {
   timeoutNow: 8,
   snapshotNeeded: 9,
 };
+const paxosTypes: Readonly<Record<PaxosMessage["type"], number>> = {
+  prepare: 16,
+  promised: 17,
+  accept: 18,
+  accepted: 19,
+  rejected: 20,
+  chosen: 21,
+  paxosHeartbeat: 22,
+  paxosHeartbeatReply: 23,
+  paxosSnapshotNeeded: 24,
+  takeOver: 25,
+  electionRequest: 26,
+  electionReply: 27,
+};
 const otherTypes: Readonly<Record<OtherMessage["type"], number>> = {
   forward: 32,
   forwardReply: 33,
@@ -59,6 +74,7 @@ const otherTypes: Readonly<Record<OtherMessage["type"], number>> = {
   stored: 60,
 };
 const raftTypeNames = namesByNumber(raftTypes);
+const paxosTypeNames = namesByNumber(paxosTypes);
 const otherTypeNames = namesByNumber(otherTypes);
 
 function namesByNumber<Name extends string>(types: Readonly<Record<Name, number>>): readonly (Name | undefined)[] {
@@ -76,6 +92,10 @@ function frameBytesBound(message: PeerMessage): number {
   if (message.type === "raft") {
     if (message.message.type !== "appendEntries") return bytes;
     for (const entry of message.message.entries) bytes += entryBytesBound(entry);
+  } else if (message.type === "paxos") {
+    const { message: inner } = message;
+    if (inner.type !== "accept" && inner.type !== "promised") return bytes;
+    for (const entry of inner.entries) bytes += entryBytesBound(entry) + 8;
   } else if (message.type === "forward" && message.operation.kind === "append") {
     for (const record of message.operation.records) bytes += record.length + 8;
   } else if (message.type === "snapshotChunk") {
@@ -105,6 +125,10 @@ export function encodePeerFrame(frame: PeerFrame): Uint8Array {
     writer.u8(raftTypes[message.message.type]);
     writeU32(writer, message.group);
     writeRaftBody(writer, message.message);
+  } else if (message.type === "paxos") {
+    writer.u8(paxosTypes[message.message.type]);
+    writeU32(writer, message.group);
+    writePaxosBody(writer, message.message);
   } else {
     writer.u8(otherTypes[message.type]);
     writePeerBody(writer, message);
@@ -136,7 +160,7 @@ export function isOfUnknownType(bytes: Uint8Array): boolean {
     readAddresses(reader);
     const type = reader.u8();
     reader.reset(reader.source, reader.end, reader.end); // Whatever its body may be.
-    return raftTypeNames[type] === undefined && otherTypeNames[type] === undefined;
+    return [raftTypeNames, paxosTypeNames, otherTypeNames].every((names) => names[type] === undefined);
   });
   return isUnknown === true;
 }
@@ -161,5 +185,9 @@ function readMessage(reader: ByteReader): PeerMessage {
   const type = reader.u8();
   const raftType = raftTypeNames[type];
   if (raftType !== undefined) return { type: "raft", group: reader.u32(), message: readRaftBody(reader, raftType) };
+  const paxosType = paxosTypeNames[type];
+  if (paxosType !== undefined) {
+    return { type: "paxos", group: reader.u32(), message: readPaxosBody(reader, paxosType) };
+  }
   return readPeerBody(reader, otherTypeNames[type] ?? refuse(`type ${type}`));
 }

@@ -2,11 +2,12 @@
  * What nodes of a cell say to each other (port 7381): consensus, appends and reads through the leader, trimming,
  * membership, state snapshots. Everything may be lost, repeated, late or out of order: whoever receives must cope.
  */
-import type { LogIndex, MemberId, RaftMessage, ReplyReason, Term } from "@quipu/consensus";
+import type { LogIndex, MemberId, PaxosMessage, RaftMessage, ReplyReason, Term } from "@quipu/consensus";
 import type { GroupEngine } from "./group-state.ts";
 
 export type PeerMessage =
   | RaftPeerMessage
+  | PaxosPeerMessage
   | Forward
   | ForwardReply
   | Barrier
@@ -27,6 +28,13 @@ export interface RaftPeerMessage {
   readonly type: "raft";
   readonly group: number;
   readonly message: RaftMessage;
+}
+
+/** One message of one Multi-Paxos group. */
+export interface PaxosPeerMessage {
+  readonly type: "paxos";
+  readonly group: number;
+  readonly message: PaxosMessage;
 }
 
 /** An append (or seal) of the sender's own replica, to be proposed by the leader in the order of `sequence`. */

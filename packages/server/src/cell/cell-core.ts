@@ -20,12 +20,13 @@ import { CounterMachine } from "@quipu/counters";
 import { fileMetadataStore } from "@quipu/log";
 import { isLoopback } from "../config/loopback.ts";
 import { holdDataDirectory, metadataDirectory } from "../data-directory.ts";
+import { ServiceEngines } from "../engines/service-engines.ts";
 import type { CoreStatus, NodeCore } from "../node-core.ts";
 import type { NodeEndpoints } from "../node-status.ts";
 import { PeerTransport } from "../peers/peer-transport.ts";
 import { CryptoRandom } from "../ports/crypto-random.ts";
 import type { DoorAddress } from "../resp/connection-face.ts";
-import { chainOf, shardStatus } from "../shard-status.ts";
+import { chainOf, presentEngine, shardStatus } from "../shard-status.ts";
 import type { CoreOptions } from "../single-core.ts";
 import { version } from "../version.ts";
 import { CellOperations } from "./cell-operations.ts";
@@ -64,6 +65,7 @@ class CellCore implements NodeCore {
   #transport: PeerTransport | undefined;
   #membership: CellMembership | undefined;
   #node: CellNode | undefined;
+  #services: ServiceEngines | undefined;
   #endpoints: NodeEndpoints | undefined;
   #isReady = false;
   #waitingFor: string | undefined = "the start";
@@ -134,17 +136,18 @@ class CellCore implements NodeCore {
 
   /** A node without a leader for a while, or in no configuration, takes nothing: balancers should go elsewhere. */
   get isServing(): boolean {
-    const view = this.#node?.groups[0]?.inspect();
+    const view = this.#node?.view;
     if (view === undefined || this.#node?.isServing !== true) return false;
     const nowMs = this.#options.ports.clock.monotonicMs();
-    if (view.leader !== undefined) this.#leaderKnownMs = nowMs;
+    // A service that keeps the log shows its absence in what it answers.
+    if (view.leader !== undefined || this.#node.logMembers === undefined) this.#leaderKnownMs = nowMs;
     return nowMs - this.#leaderKnownMs < leaderlessMsMax && membersOf(view.configuration).includes(view.member);
   }
 
   /** For people; undefined: it serves. */
   get #obstacle(): string | undefined {
     if (this.isServing) return undefined;
-    const view = this.#node?.groups[0]?.inspect();
+    const view = this.#node?.view;
     if (view === undefined) return this.#waitingFor;
     const { name } = this.#options.cell;
     const others = [...this.#reports.values()].filter((report) => report.leader !== null && report.members.length > 0);
@@ -166,7 +169,7 @@ class CellCore implements NodeCore {
 
   status(): CoreStatus {
     const node = this.#node;
-    const view = node?.groups[0]?.inspect();
+    const view = node?.view;
     const transport = this.#transport;
     if (transport === undefined) throw new QuipuError("OVERLOADED", "the node is starting");
     const shard = this.#shardIfOpen();
@@ -174,7 +177,7 @@ class CellCore implements NodeCore {
       node: this.#membership?.node ?? 0,
       incarnation: shard?.status.identity?.incarnation ?? 0,
       overloaded: node !== undefined && this.isServing && this.door.overloaded,
-      engine: "raft",
+      engine: node === undefined || shard === undefined ? "none" : presentEngine(node.log),
       chain: node === undefined || shard === undefined ? [] : chainOf(node.log),
       shards:
         node === undefined || shard === undefined
@@ -209,10 +212,10 @@ class CellCore implements NodeCore {
   }
 
   async operate(request: CellRequest): Promise<CellAnswer> {
-    const view = this.#node?.groups[0]?.inspect();
-    if (view?.leader === undefined) throw new QuipuError("OVERLOADED", "the cell has no leader at present; retry");
-    if (view.leader === view.member) return this.#operateHere(request);
-    const number = nodeOf(view.leader);
+    const view = this.#node?.view;
+    if (view?.cellLeader === undefined) throw new QuipuError("OVERLOADED", "the cell has no leader at present; retry");
+    if (view.cellLeader === view.member) return this.#operateHere(request);
+    const number = nodeOf(view.cellLeader);
     const leader = this.#roster.roster?.nodes.find(({ node }) => node === number);
     if (leader === undefined) throw new QuipuError("OVERLOADED", "the leader is not in the roster yet; retry");
     return cellAnswerSchema.parse(await this.#control.request(leader.name, request));
@@ -253,15 +256,20 @@ class CellCore implements NodeCore {
     transport.setSelf({ name: cell.name, cell: membership.cell, node: membership.node });
     log.info({ cell: membership.cell.toString(16), node: membership.node, origin: membership.origin }, "in the cell");
     this.#wait("a majority of the cell");
+    const random = new CryptoRandom();
+    const services = new ServiceEngines({ settings: configuration.service, clock: ports.clock, random, log });
+    this.#services = services;
     const node = new CellNode({
       disk,
       store,
       network: transport.network,
       clock: ports.clock,
-      random: new CryptoRandom(),
+      random,
       cell: membership.cell,
       node: membership.node,
       bootstrap: membership.bootstrap,
+      engines: services.engines,
+      ...(configuration.engine === undefined ? {} : { initialEngine: configuration.engine }),
       settings: {
         checkpoints: { intervalMs: configuration.checkpointSeconds * 1000 },
         raft: { admits: (number) => this.#isInRoster(number) },
@@ -314,6 +322,7 @@ class CellCore implements NodeCore {
     this.#control.close();
     this.#failed(new QuipuError("SHUTTING_DOWN", "the node is stopping"));
     await this.#node?.stop();
+    await this.#services?.close();
   }
 
   // What the nodes tell each other
@@ -345,7 +354,7 @@ class CellCore implements NodeCore {
   #ownReport(): NodeReport | undefined {
     const shard = this.#shardIfOpen();
     const node = this.#node;
-    const view = node?.groups[0]?.inspect();
+    const view = node?.view;
     if (shard === undefined || view === undefined || node === undefined || this.#endpoints === undefined)
       return undefined;
     return {
@@ -359,7 +368,7 @@ class CellCore implements NodeCore {
       leader: view.leader ?? null,
       members: [...membersOf(view.configuration)],
       appliedPosition: shard.machine.appliedLsn,
-      committedPosition: view.committed,
+      committedPosition: view.committedPosition,
       resp: this.#reachableAt(this.#endpoints.resp),
       http: this.#reachableAt(this.#endpoints.http),
     };

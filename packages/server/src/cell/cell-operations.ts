@@ -15,6 +15,7 @@ import {
 import { type Clock, QuipuError, unreachable } from "@quipu/core";
 import type { ConsensusGroup } from "@quipu/log";
 import type { PeerAddress } from "../peers/peer-transport.ts";
+import { switchEngine } from "../engines/switch-engine.ts";
 import type { CellAnswer, CellRequest } from "./cell-requests.ts";
 import { cellNodesMax, formatAddress } from "./cell-settings.ts";
 import { isSameAddress } from "./peer-addresses.ts";
@@ -23,6 +24,8 @@ import { changeRoster, nodeNamed, type Roster, rosterOf } from "./roster.ts";
 /** A transfer takes a round trip and an election; the core gives up after an election timeout. */
 const transferMsMax = 5_000;
 const transferPollMs = 5;
+/** A log whose members never change goes on in another segment, after some looks of the chain's keeper. */
+const followMsMax = 20_000;
 
 function refuse(message: string): QuipuError {
   return new QuipuError("INVALID_ARGUMENT", message);
@@ -52,6 +55,8 @@ export class CellOperations {
         return this.#replace(request.name, request.address, request.force);
       case "transferLeadership":
         return this.#transfer(request.to);
+      case "switchEngine":
+        return this.#switchEngine(request);
       default:
         return unreachable(request);
     }
@@ -97,6 +102,7 @@ export class CellOperations {
       nodes: present.nodes.filter((each) => each.name !== name),
     }));
     await this.#removeAgain(node);
+    await this.#untilLogFollows(name, (member) => nodeOf(member) === node);
     return { text: `${name} is out of the cell; its process can be stopped and its data directory removed` };
   }
 
@@ -106,6 +112,21 @@ export class CellOperations {
     const { voters, learners } = view.configuration;
     if (!membersOf(view.configuration).some((member) => nodeOf(member) === node)) return;
     await group.changeMembers(without(voters, node), without(learners, node));
+  }
+
+  /** The groups of the log follow those of the cell by themselves: the next words would be wrong before they have. */
+  async #untilLogFollows(name: string, isOut: (member: MemberId) => boolean): Promise<void> {
+    const startMs = this.#clock.monotonicMs();
+    while (this.#node.logMembers?.some(isOut) === true) {
+      if (this.#clock.monotonicMs() - startMs > followMsMax) {
+        throw new QuipuError("OVERLOADED", `${name} is out of the cell, but its log still counts on it; ask again`);
+      }
+      await this.#pause();
+    }
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => void this.#clock.setTimer(transferPollMs, resolve));
   }
 
   async #move(name: string, address: PeerAddress): Promise<CellAnswer> {
@@ -151,16 +172,21 @@ export class CellOperations {
     if (membersOf(now.view.configuration).some((member) => nodeOf(member) === node)) {
       await now.group.changeMembers(remaining, without(now.view.configuration.learners, node));
     }
+    await this.#untilLogFollows(name, (member) => old.includes(member));
     const where = address === undefined ? "" : ` at ${formatAddress(address)}`;
     return { text: `start ${name}${where} with an empty data directory; it takes the place of the old one by itself` };
   }
 
   async #transfer(name: string): Promise<CellAnswer> {
     const { node } = this.#known(name);
-    const { group, view } = this.#leading();
-    const target = view.configuration.voters.find((member) => nodeOf(member) === node);
+    const { group: cell } = this.#leading();
+    // Where a service keeps the log, only the cell itself is led. Whoever leads the log leads the cell soon after.
+    const group = this.#node.logGroup ?? cell;
+    const { configuration, role, member: self } = group.inspect();
+    if (role !== "leader") throw new QuipuError("OVERLOADED", "the log has just got another leader; retry");
+    const target = configuration.voters.find((member) => nodeOf(member) === node);
     if (target === undefined) throw refuse(`${name} is not a voter`);
-    if (target === view.member) return { text: `${name} leads already` };
+    if (target === self) return { text: `${name} leads already` };
     group.transferLeadership(target);
     const startMs = this.#clock.monotonicMs();
     while (group.inspect().leader !== target) {
@@ -168,13 +194,18 @@ export class CellOperations {
       if (elapsedMs > transferMsMax) {
         throw new QuipuError("OVERLOADED", `${name} did not take over within ${transferMsMax} ms; is it behind?`);
       }
-      await new Promise<void>((resolve) => void this.#clock.setTimer(transferPollMs, resolve));
+      await this.#pause();
     }
     return { text: `${name} leads (after ${Math.round(this.#clock.monotonicMs() - startMs)} ms)` };
   }
 
+  async #switchEngine(request: Extract<CellRequest, { readonly type: "switchEngine" }>): Promise<CellAnswer> {
+    this.#leading();
+    return await switchEngine({ log: this.#node.log, door: this.#node.door, clock: this.#clock }, request);
+  }
+
   #leading(): { readonly group: ConsensusGroup; readonly view: CoreView } {
-    const group = this.#node.groups[0];
+    const group = this.#node.metadataGroup;
     const view = group?.inspect();
     if (group === undefined || view?.role !== "leader") {
       throw new QuipuError("OVERLOADED", "this node does not lead any more; retry");

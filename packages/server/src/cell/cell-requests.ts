@@ -1,14 +1,15 @@
 /** What operators ask of a cell: `quipu cell …`, `POST /v1/cluster/requests`. Whoever leads carries it out. */
 import { z } from "zod";
 import type { PeerAddress } from "../peers/peer-transport.ts";
+import { type EngineName, engineNames } from "../engines/engine-names.ts";
 import { namePattern } from "./cell-settings.ts";
 
 export type CellRequest =
   /** A node that is not there yet may come. */
   | { readonly type: "add"; readonly name: string; readonly address: PeerAddress }
-  /** Takes a node out, for good. */
   /** A node has another address; its disk and its vote stay. */
   | { readonly type: "move"; readonly name: string; readonly address: PeerAddress }
+  /** Takes a node out, for good. */
   | { readonly type: "remove"; readonly name: string }
   /** A learner becomes a voter now. */
   | { readonly type: "promote"; readonly name: string }
@@ -19,7 +20,15 @@ export type CellRequest =
       readonly address?: PeerAddress | undefined;
       readonly force: boolean;
     }
-  | { readonly type: "transferLeadership"; readonly to: string };
+  | { readonly type: "transferLeadership"; readonly to: string }
+  /** The log goes on, on another engine or in a new segment of the same one, while clients write. */
+  | {
+      readonly type: "switchEngine";
+      readonly engine: EngineName;
+      /** Of etcd or ZooKeeper; absent: what the node was started with. */
+      readonly endpoints?: readonly string[] | undefined;
+      readonly prefix?: string | undefined;
+    };
 
 /** One sentence for the operator. */
 export interface CellAnswer {
@@ -40,6 +49,12 @@ export const cellRequestSchema: z.ZodType<CellRequest, CellRequest> = z
     z.object({ type: z.literal("promote"), name }),
     z.object({ type: z.literal("replace"), name, address: address.optional(), force: z.boolean() }),
     z.object({ type: z.literal("transferLeadership"), to: name }),
+    z.object({
+      type: z.literal("switchEngine"),
+      engine: z.enum(engineNames),
+      endpoints: z.array(z.string().max(512)).min(1).max(16).optional(),
+      prefix: z.string().max(128).optional(),
+    }),
   ])
   .meta({ id: "CellRequest" });
 

@@ -8,8 +8,7 @@ import { formatAddress } from "./cell-settings.ts";
 import type { NodeReport } from "./node-report.ts";
 import { rosterOf } from "./roster.ts";
 
-/** The core's view, where the log is open. */
-type View = ReturnType<CellNode["groups"][number]["inspect"]>;
+type View = NonNullable<CellNode["view"]>;
 
 export interface CellStatusParts {
   readonly name: string;
@@ -35,7 +34,7 @@ export function cellStatus(parts: CellStatusParts): CellStatus {
     role: view?.role ?? "none",
     term: view?.term ?? 0,
     leader: nodes.find(({ isLeader }) => isLeader)?.name ?? null,
-    committedPosition: String(view?.committed ?? 0),
+    committedPosition: String(view?.committedPosition ?? 0),
     featureLevel: agreement?.featureLevel ?? 1,
     comparedPosition: String(agreement?.comparedUpTo ?? 0),
     divergences: agreement?.divergences ?? 0,
@@ -66,7 +65,10 @@ function nodeStatus(
   const report = isOwn ? own : isReachable ? reports.get(known.name) : undefined;
   const number = known.node === 0 && isOwn ? numberOf(parts) : known.node;
   const member = memberOfNode(view, number);
-  const committed = Math.max(view?.committed ?? 0, ...[...reports.values()].map((each) => each.committedPosition));
+  const committed = Math.max(
+    view?.committedPosition ?? 0,
+    ...[...reports.values()].map((each) => each.committedPosition),
+  );
   return {
     name: known.name,
     node: number === 0 ? null : number,

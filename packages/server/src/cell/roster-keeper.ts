@@ -98,7 +98,7 @@ export class RosterKeeper {
   }
 
   #mayWrite(node: CellNode): boolean {
-    return node.isServing && node.groups[0]?.inspect().role === "leader" && !this.#isBeingWritten;
+    return node.isServing && node.metadataGroup?.inspect().role === "leader" && !this.#isBeingWritten;
   }
 
   #write(writing: Promise<unknown>): void {

@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { version } from "../version.ts";
 import { benchCommand } from "./bench.ts";
 import { cellCommand } from "./cell.ts";
+import { engineCommand } from "./engine.ts";
 import { devCommand } from "./dev.ts";
 import { describeError, exitCodeOf, exitUsage } from "./exit.ts";
 import { replayCommand } from "./replay.ts";
@@ -25,7 +26,15 @@ Examples:
   redis-cli -p 7379 INCR visits
   quipu replay access.log --field path`,
     );
-  const commands = [startCommand(), devCommand(), statusCommand(), cellCommand(), replayCommand(), benchCommand()];
+  const commands = [
+    startCommand(),
+    devCommand(),
+    statusCommand(),
+    cellCommand(),
+    engineCommand(),
+    replayCommand(),
+    benchCommand(),
+  ];
   for (const command of commands) program.addCommand(command);
   const all = [program, ...commands, ...commands.flatMap((command) => command.commands)];
   for (const command of all.slice(1)) command.helpOption("--help", "show this help");

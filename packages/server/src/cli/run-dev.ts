@@ -23,7 +23,7 @@ export async function runDev(options: DevOptions): Promise<void> {
     directory,
     nodes: options.nodes,
     firstPorts: { resp: options.respPort, http: options.httpPort, peer: options.peerPort },
-    extraArguments: ["--allow-flush", "--log-level", "error"],
+    extraArguments: ["--allow-flush", "--log-level", "error", ...engineArguments(options)],
   });
   const dev = new DevCell(cell, new Screen(process.stdout));
   let isStopping = false;
@@ -50,6 +50,13 @@ export async function runDev(options: DevOptions): Promise<void> {
     remove();
     throw new QuipuError("INVALID_CONFIGURATION", firstLines(error), { cause: error });
   }
+}
+
+function engineArguments({ engine, endpoints }: DevOptions): readonly string[] {
+  return [
+    ...(engine === undefined ? [] : ["--engine", engine]),
+    ...(endpoints === undefined ? [] : ["--endpoints", endpoints]),
+  ];
 }
 
 /** What the child says is wrong (a taken port, a held directory), without the rest of its output. */

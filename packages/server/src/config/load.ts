@@ -25,6 +25,8 @@ import {
   settings,
   variableOf,
 } from "./settings.ts";
+import { isServiceEngine } from "../engines/engine-names.ts";
+import { readServiceSettings } from "../engines/service-settings.ts";
 import { isLoopback } from "./loopback.ts";
 import { suggestion } from "./suggest.ts";
 
@@ -67,7 +69,13 @@ export function loadConfiguration(sources: ConfigurationSources): Configuration 
     logLevel: read("log-level", settings["log-level"].schema),
     tokens: readTokens(given),
     cell: readCell(given),
+    engine: given.has("engine") ? read("engine", settings.engine.schema) : undefined,
+    service: readServiceSettings((name) => {
+      const found = given.get(name);
+      return found === undefined ? undefined : readSetting(name, settings.name.schema, found);
+    }),
   };
+  checkEngine(configuration);
   checkPorts(configuration);
   checkBind(configuration);
   return configuration;
@@ -220,6 +228,20 @@ function readTls(read: (name: SettingName) => string | undefined): CellTlsSettin
     key: readText(key, "key"),
     ca: readText(ca, "certificate"),
   };
+}
+
+/** What cannot be meant, said before anything is opened. */
+function checkEngine({ engine, cell, service }: Configuration): void {
+  if (engine === undefined) return;
+  if (isServiceEngine(engine) && service.endpoints === undefined) {
+    throw refuse(`--engine ${engine} needs --endpoints: where the service is, for instance http://127.0.0.1:2379`);
+  }
+  if ((engine === "raft" || engine === "multi-paxos") && cell === undefined) {
+    throw refuse(`--engine ${engine} is of a cell; give --cell-peers n1=host:port,... as well`);
+  }
+  if (engine === "local" && cell !== undefined && cell.peers.size > 1) {
+    throw refuse("--engine local keeps the log on one node; a cell of several takes raft or multi-paxos");
+  }
 }
 
 function checkPorts(configuration: Configuration): void {

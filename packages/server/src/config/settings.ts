@@ -4,6 +4,8 @@
  */
 import { z } from "zod";
 import type { CellSettings } from "../cell/cell-settings.ts";
+import { type EngineName, engineNames } from "../engines/engine-names.ts";
+import type { ServiceSettings } from "../engines/service-settings.ts";
 import { type LogLevel, logLevels } from "../log.ts";
 
 const port = z.coerce.number().int().min(0).max(65_535);
@@ -41,6 +43,14 @@ interface Settings {
   readonly "peer-tls-certificate": Setting<string>;
   readonly "peer-tls-key": Setting<string>;
   readonly "peer-tls-ca": Setting<string>;
+  readonly engine: Setting<EngineName>;
+  readonly endpoints: Setting<string>;
+  readonly "engine-prefix": Setting<string>;
+  readonly "engine-user": Setting<string>;
+  readonly "engine-password": Setting<string>;
+  readonly "engine-tls-certificate": Setting<string>;
+  readonly "engine-tls-key": Setting<string>;
+  readonly "engine-tls-ca": Setting<string>;
 }
 
 /** Every setting there is. */
@@ -107,6 +117,26 @@ export const settings: Settings = {
     argument: "FILE",
     description: "cell: PEM certificate of who signed those of all nodes",
   },
+  engine: {
+    schema: z.enum(engineNames),
+    argument: "ENGINE",
+    description: `what keeps the log when it is new: ${engineNames.join(", ")}; local by default, of a cell raft. Later: quipu engine switch`,
+  },
+  endpoints: {
+    schema: text,
+    argument: "LIST",
+    description: "etcd, zookeeper: where the service is, separated by commas",
+  },
+  "engine-prefix": {
+    schema: text,
+    argument: "PREFIX",
+    description: "etcd, zookeeper: keys of this cell are below it; /quipu by default",
+  },
+  "engine-user": { schema: text, argument: "NAME", description: "etcd, zookeeper: user" },
+  "engine-password": { schema: text, environmentOnly: true, description: "etcd, zookeeper: the user's password" },
+  "engine-tls-certificate": { schema: text, argument: "FILE", description: "etcd: PEM certificate of this client" },
+  "engine-tls-key": { schema: text, argument: "FILE", description: "etcd: PEM key of the certificate" },
+  "engine-tls-ca": { schema: text, argument: "FILE", description: "etcd: PEM certificate of who signed the servers'" },
 };
 
 export type SettingName = keyof Settings;
@@ -135,6 +165,10 @@ export interface Configuration {
   readonly tokens: readonly string[];
   /** Undefined: a single process. */
   readonly cell: CellSettings | undefined;
+  /** What keeps the log where there is none yet; undefined: `local`, of a cell `raft`. */
+  readonly engine: EngineName | undefined;
+  /** How this node reaches etcd or ZooKeeper. */
+  readonly service: ServiceSettings;
 }
 
 export function describeSetting(name: SettingName): Setting<unknown> {

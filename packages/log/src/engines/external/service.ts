@@ -7,7 +7,7 @@
  * head are written in one transaction of the service, on the condition that the head is still the one that the writer
  * saw and that the log is not sealed. What is in a batch is the driver's business; to the service it is bytes.
  *
- * Every promise rejects with a QuipuError that names the service and the cause:
+ * Every promise settles within some seconds, and rejects with a QuipuError that names the service and the cause:
  * - `NOQUORUM` (definite): the service cannot be reached or has no leader, and surely nothing was done.
  * - `LOG_APPEND_UNKNOWN` (unknown): no answer came; it may be done, or be done yet. Only where something is written.
  * - `LOG_CORRUPT`: what stands under the log's keys is not what was written there: removed, or somebody else's. Nothing
@@ -57,6 +57,7 @@ export interface LogHead {
   readonly wearsOut: boolean;
 }
 
+/** One handle on a log. Calls may overlap, but for `append`. */
 export interface ExternalLog {
   /** Linearizable: covers everything acknowledged, by anyone, before the call. */
   head(): Promise<LogHead>;
@@ -67,15 +68,19 @@ export interface ExternalLog {
   append(at: LogHead, batch: Uint8Array, tail: Lsn): Promise<LogHead | undefined>;
   /**
    * Batches from number `from` on, next to each other, at least one unless `from` is not written yet or is trimmed; some
-   * `bytesMax` bytes. Need not be linearizable, never shows what is not committed.
+   * `bytesMax` bytes. Covers every head that this handle has shown, and never shows what is not committed; so nothing below
+   * such a head, and not trimmed, is a hole in the log. Nobody else changes the bytes.
    */
   read(from: number, bytesMax: number): Promise<readonly Uint8Array[]>;
   /** Idempotent; safe beside appends and other seals. When it resolves, no append succeeds any more. */
   seal(): Promise<void>;
   /** Batches below `firstBatch` may go; `trimmedUpTo` is the last position in them. Monotone, idempotent; another trim may win. */
   trim(firstBatch: number, trimmedUpTo: Lsn): Promise<void>;
-  /** `onHint` is called when the head may have changed. Hints may be missed, late or wrong: the driver looks for itself, too. */
-  watch(onHint: () => void): { readonly close: () => void };
+  /**
+   * `onHint` is called when the head may have changed, with its `nextBatch` where the service says it. Hints may be missed,
+   * late or wrong: the driver looks for itself, too.
+   */
+  watch(onHint: (nextBatch?: number) => void): { readonly close: () => void };
 }
 
 /** Small values under names; whole or not at all. Names are ASCII letters, digits, `-` and `/`. */

@@ -5,7 +5,7 @@
  * Order: one that is called later never stands before one that was called earlier. Whatever was given to a leader of
  * one term can stand only below everything that is given to a leader of a later one.
  */
-import { type LogIndex, logIndex, type MemberId } from "@quipu/consensus";
+import type { LogIndex, MemberId, Term } from "@quipu/consensus";
 import { QuipuError } from "@quipu/core";
 import { type ForwardReply, peerEntriesMax } from "@quipu/protocol";
 import type { Appended } from "../../loglet.ts";
@@ -222,13 +222,23 @@ export class Appends {
       this.#end(operation).reject(sealedError());
       return;
     }
-    const entry = this.#host.entry(logIndex(last));
-    // Of one term there is one leader, and one entry at an index: all of first..last is ours, or not the last.
-    if (entry?.term === term && (sealedAt === undefined || last < sealedAt)) {
+    if (this.#isOurs(term, first, last) && (sealedAt === undefined || last < sealedAt)) {
       this.#end(operation).resolve(appendedAt({ first, last }));
     } else {
       this.#end(operation).reject(unknownError("another leader's entries took its place"));
     }
+  }
+
+  /**
+   * Of one term there is one leader, and one entry at an index. In Raft the log up to an entry is that of its leader: all
+   * of first..last is ours, or not the last. In Multi-Paxos each slot is chosen by itself: a leader that died may leave
+   * any of them.
+   */
+  #isOurs(term: Term, first: LogIndex, last: LogIndex): boolean {
+    for (let index = this.#host.engine === "raft" ? last : first; index <= last; index++) {
+      if (this.#host.entry(index)?.term !== term) return false;
+    }
+    return true;
   }
 
   #refuse(operation: Operation, reason: "sealed" | "overloaded" | "refused"): void {

@@ -2,7 +2,7 @@
  * The engines of a cell: loglets that are groups of a consensus core. All groups of a node share its write-ahead log, its
  * peer hub and one timer for their ticks.
  */
-import type { Configuration, MemberId, RaftMutation } from "@quipu/consensus";
+import type { Configuration, MemberId, MultiPaxosMutation, RaftMutation } from "@quipu/consensus";
 import type { Clock, Random } from "@quipu/core";
 import type { GroupEngine } from "@quipu/protocol";
 import type { LogletEngine } from "../../loglet.ts";
@@ -33,6 +33,7 @@ export interface GroupEnginesOptions {
   /** Tests only. */
   readonly mutation?: GroupMutation;
   readonly coreMutation?: RaftMutation;
+  readonly multiPaxosMutation?: MultiPaxosMutation;
   /** After every step of a core, before its effects are carried out: the simulator's invariants. */
   readonly observe?: (group: number, group_: ConsensusGroup) => void;
   /** The configuration of a group as it is found on disk, and whenever its log has another, committed or not. */
@@ -66,6 +67,7 @@ export interface GroupEngines {
 
 const groupMessageTypes = [
   "raft",
+  "paxos",
   "forward",
   "forwardReply",
   "barrier",

@@ -6,7 +6,7 @@
 import type { MemberId, Term } from "@quipu/consensus";
 import type { Forward, ForwardReply } from "@quipu/protocol";
 import { lifeOf } from "./forwarder.ts";
-import type { Answer, GroupHost, GroupInput } from "./group-host.ts";
+import type { Answer, GroupHost, LocalInput } from "./group-host.ts";
 
 type Outcome = ForwardReply["outcome"];
 
@@ -134,7 +134,7 @@ export class ForwardReceiver {
       answer({ kind: "refused", reason: "overloaded", leader: member });
       return;
     }
-    const makeInput = (request: number): GroupInput =>
+    const makeInput = (request: number): LocalInput =>
       operation.kind === "seal" ? { type: "seal", request } : { type: "propose", request, records: operation.records };
     this.#host.ask(makeInput, (effect) => {
       const outcome = outcomeOf(effect, member);

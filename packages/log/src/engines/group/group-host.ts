@@ -1,16 +1,5 @@
 /** What the parts of a group have of it, and of each other. */
-import type {
-  Configuration,
-  CoreView,
-  Effect,
-  Entry,
-  Input,
-  MemberId,
-  RaftMessage,
-  RequestId,
-  Role,
-  Term,
-} from "@quipu/consensus";
+import type { Configuration, CoreView, Effect, Entry, Input, MemberId, RequestId, Role, Term } from "@quipu/consensus";
 import type { LogIndex } from "@quipu/consensus";
 import type { Random } from "@quipu/core";
 import type { GroupEngine } from "@quipu/protocol";
@@ -18,12 +7,21 @@ import type { PeerHub } from "../../peer/peer-hub.ts";
 import type { GroupMutation } from "./mutation.ts";
 import type { GroupSettings } from "./settings.ts";
 
-export type GroupInput = Input<RaftMessage>;
-export type GroupEffect = Effect<RaftMessage>;
-export type PersistEffect = Extract<GroupEffect, { readonly type: "persist" }>;
+/** What does not come from another member's core. */
+export type LocalInput = Exclude<Input<never>, { readonly type: "receive" }>;
+export type PersistEffect<Message> = Extract<Effect<Message>, { readonly type: "persist" }>;
+
+/** What of a persist goes to the disk. */
+export interface PersistContent extends Pick<
+  PersistEffect<never>,
+  "hardState" | "restart" | "trim" | "truncateFrom" | "append"
+> {
+  /** Of a restart in several pieces: what all of them append. */
+  readonly restated?: readonly Entry[];
+}
 
 /** What a core says to a request. */
-export type Answer = Extract<GroupEffect, { readonly type: "proposed" | "barrierReady" | "reply" }>;
+export type Answer = Extract<Effect<never>, { readonly type: "proposed" | "barrierReady" | "reply" }>;
 
 /** As the core said last. */
 export interface Leadership {
@@ -55,9 +53,9 @@ export interface GroupHost {
    */
   run(job: () => void): void;
   /** Gives the core an input and carries out the effects. Only inside of a job. */
-  step(input: GroupInput): void;
+  step(input: LocalInput): void;
   /** The same with a request, whose answer comes during the step or in a later one. */
-  ask(makeInput: (request: RequestId) => GroupInput, onAnswer: (answer: Answer) => void): void;
+  ask(makeInput: (request: RequestId) => LocalInput, onAnswer: (answer: Answer) => void): void;
   /** Another member waits for `index` to be committed, and is told as soon as it is. */
   awaits(member: MemberId, index: LogIndex): void;
 }

@@ -7,11 +7,14 @@ import {
   type Configuration,
   type ConsensusCore,
   type CoreView,
-  defaultRaftSettings,
   type Entry,
+  type Effect,
   type Envelope,
+  type Input,
   type LogIndex,
+  type LogStart,
   type MemberId,
+  type PaxosMessage,
   type RaftMessage,
   type RequestId,
   type RestoredState,
@@ -23,10 +26,12 @@ import { Appends } from "./appends.ts";
 import { Barriers } from "./barriers.ts";
 import { Changes } from "./changes.ts";
 import { CommitNotices } from "./commit-notices.ts";
+import type { CoreAdapter, CoreMessage } from "./core-adapter.ts";
 import { Delivery } from "./delivery.ts";
 import { ForwardReceiver } from "./forward-receiver.ts";
-import type { Answer, GroupHost, Leadership, PersistEffect, GroupEffect, GroupInput } from "./group-host.ts";
+import type { Answer, GroupHost, Leadership, LocalInput, PersistEffect } from "./group-host.ts";
 import { MembershipKeeper } from "./keeper.ts";
+import type { LogLayout } from "./log-layout.ts";
 import { LogSizes } from "./log-sizes.ts";
 import type { GroupMutation } from "./mutation.ts";
 import { type GroupWriter, Persister } from "./persister.ts";
@@ -41,17 +46,18 @@ export interface ConsensusGroup {
   entry(index: LogIndex): Entry | undefined;
   /**
    * Resolves when the final configuration, which is not joint, is committed. Rejects with OVERLOADED (definite: not the
-   * leader, or refused by it) or LOG_APPEND_UNKNOWN.
+   * leader, or refused by it) or LOG_APPEND_UNKNOWN; with INVALID_CONFIGURATION where the members of a group never change.
    */
   changeMembers(voters: readonly MemberId[], learners: readonly MemberId[]): Promise<void>;
   /** Best effort, and only on the leader. */
   transferLeadership(to: MemberId): void;
 }
 
-export interface GroupOptions {
+export interface GroupOptions<Message extends CoreMessage> {
   readonly group: number;
-  readonly engine: GroupEngine;
-  readonly core: ConsensusCore<RaftMessage>;
+  readonly adapter: CoreAdapter<Message>;
+  readonly core: ConsensusCore<Message>;
+  readonly layout: LogLayout;
   readonly restored: RestoredState;
   readonly writer: GroupWriter;
   readonly hub: PeerHub;
@@ -64,13 +70,15 @@ export interface GroupOptions {
   readonly onConfiguration: ((configuration: Configuration, group: number) => void) | undefined;
 }
 
+export type AnyGroup = DrivenGroup<RaftMessage> | DrivenGroup<PaxosMessage>;
+
 /** What a group says to the same group on another node. */
 export type GroupMessage = Exclude<
   Extract<PeerMessage, { readonly group: number }>,
   GroupMade | GroupMadeReply | GroupDropped
 >;
 
-export class DrivenGroup implements GroupHost, ConsensusGroup {
+export class DrivenGroup<Message extends CoreMessage> implements GroupHost, ConsensusGroup {
   readonly group: number;
   readonly engine: GroupEngine;
   readonly member: MemberId;
@@ -81,17 +89,18 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
   readonly delivery: Delivery;
   readonly appends: Appends;
   readonly barriers: Barriers;
-  readonly #core: ConsensusCore<RaftMessage>;
+  readonly #adapter: CoreAdapter<Message>;
+  readonly #core: ConsensusCore<Message>;
   readonly #sizes: LogSizes;
-  readonly #persister: Persister;
+  readonly #persister: Persister<Message>;
   readonly #forwards: ForwardReceiver;
-  readonly #notices: CommitNotices;
+  readonly #notices: CommitNotices<Message>;
   readonly #trimming: Trimming;
   readonly #changes: Changes;
   readonly #keeper: MembershipKeeper;
   readonly #onFatal: (error: unknown) => void;
-  readonly #observe: GroupOptions["observe"];
-  readonly #onConfiguration: GroupOptions["onConfiguration"];
+  readonly #observe: GroupOptions<Message>["observe"];
+  readonly #onConfiguration: GroupOptions<Message>["onConfiguration"];
   readonly #answers: Map<RequestId, (answer: Answer) => void> = new Map();
   readonly #onSnapshotNeeded: ((source: MemberId, atLeast: LogIndex) => void)[] = [];
   /** Of what waits for the disk. */
@@ -108,13 +117,14 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
   /** No leader sends more at once: a message is one write, and must fit the write-ahead log. */
   readonly #messageBytesMax: number;
 
-  constructor(options: GroupOptions) {
+  constructor(options: GroupOptions<Message>) {
+    const { adapter } = options;
     this.group = options.group;
-    this.engine = options.engine;
+    this.engine = adapter.engine;
+    this.#adapter = adapter;
     this.member = options.hub.member;
     this.settings = options.settings;
-    const { messageBytesMax } = { ...defaultRaftSettings, ...options.settings.core };
-    this.#messageBytesMax = Math.max(messageBytesMax, options.settings.appendBytesMax);
+    this.#messageBytesMax = Math.max(adapter.messageBytesMax(options.settings), options.settings.appendBytesMax);
     this.hub = options.hub;
     this.random = options.random;
     this.mutation = options.mutation;
@@ -126,7 +136,7 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
     const { role, term, leader, configuration } = options.core.inspect();
     this.#leadership = { role, term, leader };
     this.#configuration = configuration;
-    this.#sizes = new LogSizes(restored.start.index, restored.entries);
+    this.#sizes = new LogSizes(restored.start.index, restored.entries, adapter.hasHoles);
     this.delivery = new Delivery(this, options.clock, restored.start.index, (error) => this.#fail(error));
     this.#persister = new Persister(
       this,
@@ -135,17 +145,18 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
         durable: (token, sendAfter) => this.#durable(token, sendAfter),
         failed: (error) => this.#fail(error),
       },
-      restored,
+      options.layout,
     );
     this.appends = new Appends(this, this.delivery);
     this.barriers = new Barriers(this, this.delivery);
     this.#forwards = new ForwardReceiver(this);
-    this.#notices = new CommitNotices(options.clock, ({ to, message }) => {
-      this.hub.send(to, { type: "raft", group: this.group, message });
+    this.#notices = new CommitNotices(adapter, options.clock, ({ to, message }) => {
+      this.hub.send(to, adapter.toPeer(this.group, message));
     });
     this.#trimming = new Trimming(this, this.delivery, this.#sizes);
     this.#changes = new Changes(this);
-    this.#keeper = new MembershipKeeper(this, (voters, learners) => this.#changes.change(voters, learners));
+    const change = this.changeMembers.bind(this);
+    this.#keeper = new MembershipKeeper(this, change, adapter.membersChange);
     // As it was found on disk.
     this.#observe?.(this.group, this);
     this.#onConfiguration?.(configuration, this.group);
@@ -184,8 +195,9 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
     return this.#core.entry(index);
   }
 
-  get core(): ConsensusCore<RaftMessage> {
-    return this.#core;
+  /** As {@link ConsensusCore.startAt}. */
+  startAt(index: LogIndex): LogStart | undefined {
+    return this.#core.startAt(index);
   }
 
   run(job: () => void): void {
@@ -204,7 +216,11 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
     }
   }
 
-  step(input: GroupInput): void {
+  step(input: LocalInput): void {
+    this.#step(input);
+  }
+
+  #step(input: Input<Message>): void {
     invariant(this.#isRunning && !this.#isStepping, `group ${this.group}: a step within a step`);
     const { leadership } = this;
     const { delivered, sealedAt } = this.delivery;
@@ -228,7 +244,7 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
     this.run(() => this.barriers.onLeadership());
   }
 
-  ask(makeInput: (request: RequestId) => GroupInput, onAnswer: (answer: Answer) => void): void {
+  ask(makeInput: (request: RequestId) => LocalInput, onAnswer: (answer: Answer) => void): void {
     const request = ++this.#requests;
     this.#answers.set(request, onAnswer);
     this.step(makeInput(request));
@@ -257,7 +273,9 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
   }
 
   changeMembers(voters: readonly MemberId[], learners: readonly MemberId[]): Promise<void> {
-    return this.#changes.change(voters, learners);
+    if (this.#adapter.membersChange) return this.#changes.change(voters, learners);
+    const why = `the members of a group of engine ${this.engine} never change: begin another segment of the log`;
+    return Promise.reject(new QuipuError("INVALID_CONFIGURATION", why));
   }
 
   transferLeadership(to: MemberId): void {
@@ -275,7 +293,7 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
   }
 
   /** Resolves when what the input puts on disk is durable. */
-  stepDurably(input: GroupInput): Promise<void> {
+  stepDurably(input: LocalInput): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#unfinished.add(reject);
       this.run(() => {
@@ -300,8 +318,8 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
       const entries: Entry[] = [];
       for (let index = start.index + 1; index <= last; index++) {
         const entry = this.#core.entry(index as LogIndex);
-        invariant(entry !== undefined, `no entry ${index} in a log of ${start.index + 1}..${last}`);
-        entries.push(entry);
+        if (entry !== undefined) entries.push(entry);
+        else invariant(this.#adapter.hasHoles, `no entry ${index} in a log of ${start.index + 1}..${last}`);
       }
       this.#persister.rewrite(entries);
     });
@@ -324,12 +342,12 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
     this.#trimming.heard(from);
     switch (message.type) {
       case "raft":
-        if (dataBytes(message.message) > this.#messageBytesMax) {
-          this.#droppedInputs++;
-          return;
-        }
-        this.step({ type: "receive", from, message: message.message });
+      case "paxos": {
+        const inner = this.#adapter.fromPeer(message);
+        if (inner === undefined || this.#adapter.dataBytes(inner) > this.#messageBytesMax) this.#droppedInputs++;
+        else this.#step({ type: "receive", from, message: inner });
         return;
+      }
       case "forward":
         this.#forwards.onForward(from, message);
         return;
@@ -353,7 +371,7 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
     }
   }
 
-  #carryOut(effect: GroupEffect): void {
+  #carryOut(effect: Effect<Message>): void {
     switch (effect.type) {
       case "persist":
         this.#persist(effect);
@@ -389,7 +407,7 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
     }
   }
 
-  #persist(effect: PersistEffect): void {
+  #persist(effect: PersistEffect<Message>): void {
     if (effect.restart !== undefined) {
       this.#sizes.restart(effect.restart.index);
       this.delivery.begins(effect.restart.index);
@@ -404,12 +422,12 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
     this.#persister.add(effect);
   }
 
-  #durable(token: number, sendAfter: readonly Envelope<RaftMessage>[]): void {
+  #durable(token: number, sendAfter: readonly Envelope<Message>[]): void {
     if (this.mutation !== "send-after-ignored") for (const envelope of sendAfter) this.#send(envelope);
     this.run(() => this.step({ type: "persisted", token }));
   }
 
-  #send(envelope: Envelope<RaftMessage>): void {
+  #send(envelope: Envelope<Message>): void {
     this.#notices.send(envelope);
   }
 
@@ -418,12 +436,4 @@ export class DrivenGroup implements GroupHost, ConsensusGroup {
     this.#onFatal(error);
     this.close();
   }
-}
-
-/** Of the records in a message. */
-function dataBytes(message: RaftMessage): number {
-  if (message.type !== "appendEntries") return 0;
-  let bytes = 0;
-  for (const entry of message.entries) if (entry.kind === "record") bytes += entry.data.length;
-  return bytes;
 }

@@ -1,5 +1,5 @@
 /**
- * Who belongs to a group, as far as no operator has to say it: a member that is in no configuration asks to be let in;
+ * Who belongs to a group whose members change, as far as no operator has to say it: a member that is in no configuration asks to be let in;
  * the leader lets it in as a learner, in place of the member that its node was before it lost its disk, and makes learners
  * that have caught up voters. One change at a time; what is refused is tried again later. A leader whose disk is full
  * hands its leadership over.
@@ -12,20 +12,24 @@ export type ChangeMembers = (voters: readonly MemberId[], learners: readonly Mem
 export class MembershipKeeper {
   readonly #host: GroupHost;
   readonly #change: ChangeMembers;
+  readonly #membersChange: boolean;
   /** A change of this keeper is under way. */
   #changing = false;
 
-  constructor(host: GroupHost, change: ChangeMembers) {
+  constructor(host: GroupHost, change: ChangeMembers, membersChange: boolean) {
     this.#host = host;
+    this.#membersChange = membersChange;
     this.#change = change;
   }
 
   tick(): void {
     const { settings, nowTicks, leadership, configuration } = this.#host;
     const isLeader = leadership.role === "leader";
+    if (isLeader && nowTicks % settings.joinTicks === 0) this.#handOver();
+    if (!this.#membersChange) return;
     if (isLeader && settings.promoteLearners && configuration.learners.length > 0) this.#promote();
     if (nowTicks % settings.joinTicks !== 0) return;
-    if (isLeader) this.#handOver();
+    if (isLeader) this.#expel();
     // A member that was taken out knows a configuration, and stays out.
     if (membersOf(configuration).length === 0 || this.#mayNotBeIn()) this.#askToJoin();
   }
@@ -43,15 +47,16 @@ export class MembershipKeeper {
 
   /** Inside of a job. */
   onJoin(from: MemberId): void {
-    if (!this.#mayChange()) return;
+    if (!this.#membersChange || !this.#mayChange()) return;
     const { configuration, progress } = this.#host.inspect();
     // A very late message of a member that was replaced since: nobody is there who could be let in.
     if (membersOf(configuration).includes(from) || !this.#host.hub.peers().includes(from)) return;
     const isOld = (member: MemberId): boolean => nodeOf(member) === nodeOf(from);
     // That one has not lost its disk: two processes have one number, or the message is of a generation that is gone.
     if (isOld(this.#host.member) || progress.some(({ member, active }) => active && isOld(member))) return;
+    const { group } = this.#host;
     const { admitNewNodes, admits } = this.#host.settings;
-    if ((!membersOf(configuration).some(isOld) && !admitNewNodes) || !admits(nodeOf(from))) return;
+    if ((!membersOf(configuration).some(isOld) && !admitNewNodes) || !admits(nodeOf(from), group)) return;
     const voters = configuration.voters.filter((member) => !isOld(member));
     // The last voter cannot be replaced by one that has nothing.
     if (voters.length === 0) return;
@@ -79,6 +84,29 @@ export class MembershipKeeper {
       [...voters, ready.member],
       learners.filter((member) => member !== ready.member),
     );
+  }
+
+  /** Who belongs to the cell no more belongs to none of its groups. A leader that is out hands over first. */
+  #expel(): void {
+    if (!this.#mayChange()) return;
+    const { expels } = this.#host.settings;
+    const { group, member: self } = this.#host;
+    const { configuration, progress } = this.#host.inspect();
+    const out = membersOf(configuration).find((member) => expels(member, group));
+    if (out === undefined) return;
+    const voters = configuration.voters.filter((member) => member !== out);
+    if (voters.length === 0) return;
+    if (out !== self) {
+      this.#begin(
+        voters,
+        configuration.learners.filter((member) => member !== out),
+      );
+      return;
+    }
+    const [best] = progress
+      .filter(({ member, state }) => voters.includes(member) && state === "replicate")
+      .toSorted((left, right) => right.match - left.match);
+    if (best !== undefined) this.#host.step({ type: "transferLeadership", to: best.member });
   }
 
   /** A leader that has no room for the log takes nothing: whoever has most of it leads in its place, if it has room. */

@@ -12,8 +12,12 @@ export class LogSizes {
   #first: number;
   #bytes = 0;
 
-  constructor(startIndex: number, entries: readonly Entry[]) {
+  /** Places may be empty, and be given anew. */
+  readonly #hasHoles: boolean;
+
+  constructor(startIndex: number, entries: readonly Entry[], hasHoles: boolean = false) {
     this.#first = startIndex + 1;
+    this.#hasHoles = hasHoles;
     this.append(entries);
   }
 
@@ -24,11 +28,19 @@ export class LogSizes {
 
   append(entries: readonly Entry[]): void {
     for (const entry of entries) {
-      const end = this.#first + this.#sizes.length;
-      invariant(entry.index === end, `entry ${entry.index} where ${end} is next`);
       const size = entryOverheadBytes + (entry.kind === "record" ? entry.data.length : 0);
-      this.#sizes.push(size);
+      const end = this.#first + this.#sizes.length;
       this.#bytes += size;
+      if (entry.index === end) {
+        this.#sizes.push(size);
+        continue;
+      }
+      invariant(this.#hasHoles, `entry ${entry.index} where ${end} is next`);
+      const place = entry.index - this.#first;
+      invariant(place >= this.#head, `entry ${entry.index}, the log begins at ${this.#first + this.#head}`);
+      while (this.#sizes.length < place) this.#sizes.push(0);
+      this.#bytes -= this.#sizes[place] ?? 0;
+      this.#sizes[place] = size;
     }
   }
 

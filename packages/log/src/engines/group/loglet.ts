@@ -3,20 +3,20 @@ import { logIndex, type MemberId } from "@quipu/consensus";
 import { invariant, lsn, type Lsn, QuipuError } from "@quipu/core";
 import { decodeLogStart, encodeLogStart, type GroupEngine } from "@quipu/protocol";
 import type { Appended, LogDelivery, Loglet, LogReplication, Subscription, Tail } from "../../loglet.ts";
-import type { DrivenGroup } from "./group.ts";
+import type { AnyGroup } from "./group.ts";
 
 export class GroupLoglet implements Loglet {
   readonly engine: GroupEngine;
   readonly replication: LogReplication;
-  readonly #group: DrivenGroup;
+  readonly #group: AnyGroup;
 
-  constructor(group: DrivenGroup) {
+  constructor(group: AnyGroup) {
     this.engine = group.engine;
     this.#group = group;
     this.replication = replicationOf(group);
   }
 
-  isOf(group: DrivenGroup): boolean {
+  isOf(group: AnyGroup): boolean {
     return group === this.#group;
   }
 
@@ -50,10 +50,10 @@ export class GroupLoglet implements Loglet {
   }
 }
 
-function replicationOf(group: DrivenGroup): LogReplication {
+function replicationOf(group: AnyGroup): LogReplication {
   return {
     startAt(position: Lsn): Uint8Array | undefined {
-      const start = group.core.startAt(logIndex(position));
+      const start = group.startAt(logIndex(position));
       return start === undefined ? undefined : encodeLogStart(start);
     },
     installed(bytes: Uint8Array): Promise<void> {
@@ -64,7 +64,7 @@ function replicationOf(group: DrivenGroup): LogReplication {
       return group.isOpen ? group.stepDurably({ type: "installed", start }) : Promise.reject(closed());
     },
     agreedUpTo: () => lsn(group.agreedUpTo()),
-    configuration: () => group.core.inspect().configuration,
+    configuration: () => group.inspect().configuration,
     onSnapshotNeeded(handler: (source: number, atLeast: Lsn) => void): void {
       group.onSnapshotNeeded((source: MemberId, atLeast) => handler(source, lsn(atLeast)));
     },

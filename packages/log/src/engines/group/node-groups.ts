@@ -2,14 +2,17 @@
  * The groups that this node has a part of: made, found again in the write-ahead log, driven, given back. Of one group
  * one thing happens at a time, in the order of the calls.
  */
-import { defaultRaftSettings, type LogStart, Raft } from "@quipu/consensus";
+import type { LogStart } from "@quipu/consensus";
 import { invariant, QuipuError, SeededRandom } from "@quipu/core";
 import type { GroupEngine } from "@quipu/protocol";
 import type { GroupEnginesOptions } from "./engine.ts";
-import { DrivenGroup } from "./group.ts";
+import type { CoreAdapter, CoreMessage } from "./core-adapter.ts";
+import { type AnyGroup, DrivenGroup } from "./group.ts";
 import { GroupLoglet } from "./loglet.ts";
+import { multiPaxosAdapter } from "./multi-paxos-adapter.ts";
 import type { GroupParameters } from "./parameters.ts";
-import { corrupt, foundingStart, initialWrite, joiningStart, restoreGroup } from "./restore.ts";
+import { raftAdapter } from "./raft-adapter.ts";
+import { corrupt, foundingStart, initialWrite, joiningStart, type RestoredGroup, restoreGroup } from "./restore.ts";
 import type { GroupSettings } from "./settings.ts";
 
 /** Numbers of groups that were given back in this life. Numbers grow, so the oldest are not asked for any more. */
@@ -19,7 +22,7 @@ export class NodeGroups {
   readonly #options: GroupEnginesOptions;
   readonly #settings: GroupSettings;
   /** Open ones, and those that were closed and not opened again. */
-  readonly #groups: Map<number, DrivenGroup> = new Map();
+  readonly #groups: Map<number, AnyGroup> = new Map();
   readonly #loglets: Map<number, GroupLoglet> = new Map();
   /** What is going on with a group. */
   readonly #turns: Map<number, Promise<unknown>> = new Map();
@@ -34,13 +37,13 @@ export class NodeGroups {
   }
 
   /** Undefined: it is not open here. */
-  get(group: number): DrivenGroup | undefined {
+  get(group: number): AnyGroup | undefined {
     const driven = this.#groups.get(group);
     return driven?.isOpen === true ? driven : undefined;
   }
 
   /** Open ones, ascending. */
-  all(): readonly DrivenGroup[] {
+  all(): readonly AnyGroup[] {
     return [...this.#groups.values()].filter(({ isOpen }) => isOpen).sort((left, right) => left.group - right.group);
   }
 
@@ -68,7 +71,7 @@ export class NodeGroups {
   }
 
   /** Drives the group of which this member is a founder: as it is found, else anew. */
-  make(engine: GroupEngine, parameters: GroupParameters): Promise<DrivenGroup> {
+  make(engine: GroupEngine, parameters: GroupParameters): Promise<AnyGroup> {
     const { group } = parameters;
     return this.#inTurn(group, async () => {
       const driven = this.get(group) ?? (await this.#drive(engine, parameters, false));
@@ -95,7 +98,7 @@ export class NodeGroups {
     for (const group of this.#groups.values()) group.close();
   }
 
-  #logletOf(driven: DrivenGroup): GroupLoglet {
+  #logletOf(driven: AnyGroup): GroupLoglet {
     const { group } = driven;
     const known = this.#loglets.get(group);
     if (known?.isOf(driven) === true) return known;
@@ -109,10 +112,9 @@ export class NodeGroups {
     engine: GroupEngine,
     { group, members, after }: GroupParameters,
     mayJoin: boolean,
-  ): Promise<DrivenGroup | undefined> {
+  ): Promise<AnyGroup | undefined> {
     const { wal, hub, beforeDriven } = this.#options;
     this.#requireOpen(group);
-    if (engine !== "raft") throw new QuipuError("INVALID_CONFIGURATION", `there is no core ${engine} yet`);
     // What the group wrote before it was closed comes first.
     if (this.#groups.has(group)) await written((done) => wal.write(group, {}, done));
     if (wal.hardState(group) === undefined) {
@@ -125,19 +127,26 @@ export class NodeGroups {
     if (restored.engine !== engine) throw corrupt(group, `it is of engine ${restored.engine}, not ${engine}`);
     await beforeDriven?.(group);
     this.#requireOpen(group);
-    const { clock, random, onFatal, mutation, coreMutation, observe, onConfiguration } = this.#options;
-    const core = new Raft({
-      member: hub.member,
-      // Of its own, so that what one group draws does not change what another one does.
-      random: new SeededRandom(random.uint32()),
-      settings: { ...defaultRaftSettings, ...this.#settings.core },
-      restored,
-      ...(coreMutation !== undefined && { mutation: coreMutation }),
-    });
-    const driven = new DrivenGroup({
+    const driven =
+      engine === "raft" ? this.#driven(group, restored, raftAdapter) : this.#driven(group, restored, multiPaxosAdapter);
+    this.#groups.set(group, driven);
+    return driven;
+  }
+
+  #driven<Message extends CoreMessage>(
+    group: number,
+    restored: RestoredGroup,
+    adapter: CoreAdapter<Message>,
+  ): DrivenGroup<Message> {
+    const { wal, hub, clock, random, onFatal, mutation, coreMutation, multiPaxosMutation } = this.#options;
+    const mutations = { raft: coreMutation, multiPaxos: multiPaxosMutation };
+    // Of its own, so that what one group draws does not change what another one does.
+    const ofCore = new SeededRandom(random.uint32());
+    return new DrivenGroup({
       group,
-      engine,
-      core,
+      adapter,
+      core: adapter.makeCore(hub.member, ofCore, this.#settings, restored, mutations),
+      layout: adapter.layoutOf(restored, mutation !== "hard-state-not-written"),
       restored,
       writer: wal,
       hub,
@@ -146,11 +155,9 @@ export class NodeGroups {
       settings: this.#settings,
       onFatal,
       mutation,
-      observe,
-      onConfiguration,
+      observe: this.#options.observe,
+      onConfiguration: this.#options.onConfiguration,
     });
-    this.#groups.set(group, driven);
-    return driven;
   }
 
   #requireOpen(group: number): void {

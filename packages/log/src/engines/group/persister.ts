@@ -4,14 +4,14 @@
  * so it misses no frame. A core cannot take a persist back: what the log refuses (full disk, full queue) is kept and
  * tried again, and everything that has to wait for it waits.
  */
-import type { Entry, Envelope, HardState, LogStart, RaftMessage } from "@quipu/consensus";
+import type { Entry, Envelope } from "@quipu/consensus";
 import { QuipuError } from "@quipu/core";
-import { encodeEntry, encodeGroupState } from "@quipu/protocol";
 import type { GroupWrite } from "../../write-ahead-log/group-write.ts";
 import type { Completion } from "../../write-ahead-log/write-ahead-log.ts";
-import type { GroupHost, PersistEffect } from "./group-host.ts";
+import type { GroupHost, PersistContent, PersistEffect } from "./group-host.ts";
+import type { LogLayout, PlannedWrite } from "./log-layout.ts";
 
-/** What an entry takes in the write-ahead log beside its data, at most: headers, term, a configuration of usual size. */
+/** What an entry takes in the write-ahead log beside its data, at most: headers, slot, term, a configuration of usual size. */
 const entryOverheadBytes = 128;
 
 /** Where group writes go: the write-ahead log. */
@@ -19,21 +19,19 @@ export interface GroupWriter {
   write(group: number, write: GroupWrite, done: Completion): void;
 }
 
-export interface PersisterHooks {
+export interface PersisterHooks<Message> {
   /** All persists up to the one with `token` are durable; these messages may leave now. Called inside of a job. */
-  durable(token: number, sendAfter: readonly Envelope<RaftMessage>[]): void;
+  durable(token: number, sendAfter: readonly Envelope<Message>[]): void;
   failed(error: unknown): void;
 }
 
-export class Persister {
+export class Persister<Message> {
   readonly #host: GroupHost;
   readonly #writer: GroupWriter;
-  readonly #hooks: PersisterHooks;
-  /** As of the last write handed over. */
-  #hardState: HardState;
-  #start: LogStart;
+  readonly #hooks: PersisterHooks<Message>;
+  readonly #layout: LogLayout;
   /** In order; not those in the write under way. */
-  readonly #waiting: PersistEffect[] = [];
+  readonly #waiting: (PersistEffect<Message> & PersistContent)[] = [];
   #busy = false;
   /** The disk had no room for the last write. */
   #full = false;
@@ -43,17 +41,11 @@ export class Persister {
   #lastToken = 0;
   #durableToken = 0;
 
-  constructor(
-    host: GroupHost,
-    writer: GroupWriter,
-    hooks: PersisterHooks,
-    restored: { readonly hardState: HardState; readonly start: LogStart },
-  ) {
+  constructor(host: GroupHost, writer: GroupWriter, hooks: PersisterHooks<Message>, layout: LogLayout) {
     this.#host = host;
     this.#writer = writer;
     this.#hooks = hooks;
-    this.#hardState = restored.hardState;
-    this.#start = restored.start;
+    this.#layout = layout;
   }
 
   /** True while the disk has no room for what must be persisted. */
@@ -61,13 +53,16 @@ export class Persister {
     return this.#full;
   }
 
-  add(effect: PersistEffect): void {
+  add(effect: PersistEffect<Message>): void {
+    const tokenBefore = this.#lastToken;
     this.#lastToken = effect.token;
     const last = this.#waiting.at(-1);
     if (last !== undefined && this.#waiting.length >= this.#host.settings.persistsWaitingMax && isMessage(effect)) {
       // While the disk refuses everything, peers go on asking: their answers are lost, as messages may be.
       const { token } = effect;
       this.#waiting.splice(-1, 1, { ...last, token });
+    } else if (this.#layout.maySplit && bytesOf(effect) > this.#host.settings.persistBytesMax) {
+      this.#waiting.push(...pieces(effect, tokenBefore, this.#host.settings.persistBytesMax));
     } else {
       this.#waiting.push(effect);
     }
@@ -88,12 +83,7 @@ export class Persister {
   /** Writes the whole log once more, so that it stands in the newest segment. False: not now, something is under way. */
   rewrite(entries: readonly Entry[]): boolean {
     if (this.#busy || this.#waiting.length > 0) return false;
-    const write = {
-      hardState: this.#state(),
-      restartAt: this.#start.index + 1,
-      ...(entries.length > 0 && { records: entries.map(encodeEntry) }),
-    };
-    this.#write(write, () => undefined, "may be refused");
+    this.#write(this.#layout.planRewrite(entries), () => undefined, "may be refused");
     return true;
   }
 
@@ -101,29 +91,16 @@ export class Persister {
     if (this.#busy || this.#waiting.length === 0 || this.#retryTicks > 0) return;
     if (this.#full && this.#trimAhead()) return;
     const effects = this.#waiting.splice(0, this.#count());
-    const before = { hardState: this.#hardState, start: this.#start };
-    for (const { hardState, restart, trim } of effects) {
-      if (this.#host.mutation !== "hard-state-not-written") this.#hardState = hardState ?? this.#hardState;
-      this.#start = restart ?? this.#start;
-      // A later trim may have gone ahead.
-      if (trim !== undefined && trim.index > this.#start.index) this.#start = trim;
-    }
-    const changed = this.#hardState !== before.hardState || this.#start !== before.start;
-    const write = { ...mergedWrite(effects), ...(changed && { hardState: this.#state() }) };
-    if (Object.keys(write).length === 0) {
+    const planned = this.#layout.plan(effects);
+    if (planned === undefined) {
       // Only messages that wait for what is durable by now.
       this.#written(effects);
       this.#begin();
       return;
     }
-    this.#write(write, (error) => {
-      if (error === undefined) {
-        this.#written(effects);
-        return;
-      }
-      this.#waiting.unshift(...effects);
-      this.#hardState = before.hardState;
-      this.#start = before.start;
+    this.#write(planned, (error) => {
+      if (error === undefined) this.#written(effects);
+      else this.#waiting.unshift(...effects);
     });
   }
 
@@ -132,8 +109,8 @@ export class Persister {
     if (this.#full) return 1;
     let bytes = 0;
     let count = 0;
-    for (const { append } of this.#waiting) {
-      for (const entry of append) bytes += entryOverheadBytes + (entry.kind === "record" ? entry.data.length : 0);
+    for (const effect of this.#waiting) {
+      bytes += bytesOf(effect);
       if (count > 0 && bytes > this.#host.settings.persistBytesMax) return count;
       count++;
     }
@@ -147,17 +124,14 @@ export class Persister {
   #trimAhead(): boolean {
     if (this.#waiting.some(({ restart }) => restart !== undefined)) return false;
     const trim = this.#waiting.findLast((effect) => effect.trim !== undefined)?.trim;
-    if (trim === undefined || trim.index <= this.#start.index) return false;
-    const before = this.#start;
-    this.#start = trim;
-    this.#write({ hardState: this.#state(), trimUpTo: trim.index }, (error) => {
-      if (error !== undefined) this.#start = before;
-    });
+    const planned = trim === undefined ? undefined : this.#layout.planTrim(trim);
+    if (planned === undefined) return false;
+    this.#write(planned, () => undefined);
     return true;
   }
 
   #write(
-    write: GroupWrite,
+    planned: PlannedWrite,
     ended: (error: QuipuError | undefined) => void,
     necessity: "needed" | "may be refused" = "needed",
   ): void {
@@ -165,6 +139,7 @@ export class Persister {
     const done = (error: QuipuError | undefined): void => {
       this.#host.run(() => {
         this.#busy = false;
+        if (error === undefined) planned.done();
         ended(error);
         if (error === undefined) this.#full = false;
         else if (necessity === "needed" || error.code === "DISK_FAILED") this.#refused(error);
@@ -172,7 +147,7 @@ export class Persister {
       });
     };
     try {
-      this.#writer.write(this.#host.group, write, done);
+      this.#writer.write(this.#host.group, planned.write, done);
     } catch (error) {
       if (!(error instanceof QuipuError)) throw error;
       done(error);
@@ -190,52 +165,64 @@ export class Persister {
     this.#retryTicks = this.#host.settings.persistRetryTicks;
   }
 
-  #written(effects: readonly PersistEffect[]): void {
-    const sendAfter: Envelope<RaftMessage>[] = [];
+  #written(effects: readonly PersistEffect<Message>[]): void {
+    const sendAfter: Envelope<Message>[] = [];
     for (const effect of effects) for (const envelope of effect.sendAfter) sendAfter.push(envelope);
-    this.#durableToken = effects.at(-1)?.token ?? this.#durableToken;
+    const token = effects.at(-1)?.token ?? this.#durableToken;
+    // A piece of a large one, which is not there yet.
+    if (token === this.#durableToken) return;
+    this.#durableToken = token;
     this.#hooks.durable(this.#durableToken, sendAfter);
     while (this.#onDurable[0] !== undefined && this.#onDurable[0].token <= this.#durableToken) {
       this.#onDurable.shift()?.action();
     }
   }
+}
 
-  #state(): Uint8Array {
-    return encodeGroupState({ engine: this.#host.engine, hardState: this.#hardState, start: this.#start });
+function bytesOf({ append }: PersistContent): number {
+  let bytes = 0;
+  for (const entry of append) bytes += bytesOfEntry(entry);
+  return bytes;
+}
+
+function bytesOfEntry(entry: Entry): number {
+  return entryOverheadBytes + (entry.kind === "record" ? entry.data.length : 0);
+}
+
+/**
+ * In order; all but the last under the token of the persist before, so that nobody takes them for the whole. What was
+ * promised stands before what was accepted under it; a new beginning is last, for all of it is there by then.
+ */
+function pieces<Message>(
+  effect: PersistEffect<Message>,
+  tokenBefore: number,
+  bytesMax: number,
+): readonly (PersistEffect<Message> & PersistContent)[] {
+  const { append, restart } = effect;
+  const parts: Entry[][] = [[]];
+  let bytes = 0;
+  for (const entry of append) {
+    bytes += bytesOfEntry(entry);
+    if (bytes > bytesMax && parts.at(-1)?.length !== 0) {
+      parts.push([]);
+      bytes = bytesOfEntry(entry);
+    }
+    parts.at(-1)?.push(entry);
   }
+  const last = parts.length - 1;
+  const decisive = restart === undefined ? 0 : last;
+  const nothing = { hardState: undefined, restart: undefined, trim: undefined, truncateFrom: undefined };
+  return parts.map((part, i) => ({
+    ...effect,
+    ...(i !== decisive && nothing),
+    ...(i < last && { token: tokenBefore, sendAfter: [] }),
+    ...(i === last && restart !== undefined && { restated: append }),
+    append: part,
+  }));
 }
 
 /** Nothing of it goes to the disk. */
-function isMessage({ hardState, restart, trim, truncateFrom, append }: PersistEffect): boolean {
+function isMessage({ hardState, restart, trim, truncateFrom, append }: PersistContent): boolean {
   const parts = [hardState, restart, trim, truncateFrom];
   return parts.every((part) => part === undefined) && append.length === 0;
-}
-
-/** What several persists come to when they are written together, without the hard state. */
-function mergedWrite(effects: readonly PersistEffect[]): GroupWrite {
-  let restartAt: number | undefined;
-  let trimUpTo: number | undefined;
-  let truncateFrom: number | undefined;
-  let entries: Entry[] = [];
-  for (const effect of effects) {
-    if (effect.restart !== undefined) {
-      restartAt = effect.restart.index + 1;
-      trimUpTo = undefined;
-      truncateFrom = undefined;
-      entries = [];
-    }
-    if (effect.trim !== undefined) trimUpTo = effect.trim.index;
-    if (effect.truncateFrom !== undefined) {
-      const first = entries[0]?.index ?? Number.POSITIVE_INFINITY;
-      if (effect.truncateFrom < first) truncateFrom = Math.min(truncateFrom ?? first, effect.truncateFrom);
-      entries.length = Math.max(0, Math.min(entries.length, effect.truncateFrom - first));
-    }
-    for (const entry of effect.append) entries.push(entry);
-  }
-  return {
-    ...(restartAt !== undefined && { restartAt }),
-    ...(trimUpTo !== undefined && { trimUpTo }),
-    ...(truncateFrom !== undefined && { truncateFrom }),
-    ...(entries.length > 0 && { records: entries.map(encodeEntry) }),
-  };
 }

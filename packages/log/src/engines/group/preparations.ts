@@ -7,7 +7,7 @@ import type { MemberId } from "@quipu/consensus";
 import { invariant, QuipuError } from "@quipu/core";
 import type { GroupDropped, GroupEngine, GroupMade, GroupMadeReply } from "@quipu/protocol";
 import type { GroupEnginesOptions } from "./engine.ts";
-import type { DrivenGroup } from "./group.ts";
+import type { AnyGroup } from "./group.ts";
 import type { NodeGroups } from "./node-groups.ts";
 import { type GroupParameters, encodeGroupParameters } from "./parameters.ts";
 import type { GroupSettings } from "./settings.ts";
@@ -34,7 +34,7 @@ export class Preparations {
   /** Came to nothing; when that was said last. */
   readonly #dropped: Map<number, number> = new Map();
   /** Whether a read barrier of the group passed on this node, or is on its way. */
-  readonly #barriers: WeakMap<DrivenGroup, "on its way" | "passed"> = new WeakMap();
+  readonly #barriers: WeakMap<AnyGroup, "on its way" | "passed"> = new WeakMap();
   #nowTicks = 0;
   #isClosed = false;
 
@@ -120,7 +120,7 @@ export class Preparations {
   }
 
   /** Until one has passed: what fails is asked for again with the next announcement. */
-  #askBarrier(driven: DrivenGroup): void {
+  #askBarrier(driven: AnyGroup): void {
     if (this.#barriers.has(driven)) return;
     this.#barriers.set(driven, "on its way");
     driven.barriers.tail().then(
@@ -174,7 +174,7 @@ export class Preparations {
     );
   }
 
-  #reply(to: MemberId, driven: DrivenGroup): void {
+  #reply(to: MemberId, driven: AnyGroup): void {
     this.#askBarrier(driven);
     const ready = this.#barriers.get(driven) === "passed";
     this.#options.hub.send(to, { type: "groupMadeReply", group: driven.group, ready });

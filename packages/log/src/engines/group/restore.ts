@@ -11,12 +11,21 @@ import {
   term,
 } from "@quipu/consensus";
 import { invariant, QuipuError } from "@quipu/core";
-import { decodeEntry, decodeGroupState, encodeGroupState, type GroupEngine } from "@quipu/protocol";
+import {
+  decodeEntry,
+  decodeGroupState,
+  decodeJournalRecord,
+  encodeGroupState,
+  type GroupEngine,
+} from "@quipu/protocol";
 import type { GroupWrite } from "../../write-ahead-log/group-write.ts";
 import type { WriteAheadLog } from "../../write-ahead-log/write-ahead-log.ts";
+import { type Journal, JournalReplay } from "./journal.ts";
 
 export interface RestoredGroup extends RestoredState {
   readonly engine: GroupEngine;
+  /** Of Multi-Paxos: what the entries were found in. */
+  readonly journal?: Journal;
 }
 
 /** How the log of a group begins that is founded above a state which its founders have already. */
@@ -40,20 +49,46 @@ export async function restoreGroup(wal: WriteAheadLog, group: number): Promise<R
   invariant(bytes !== undefined, `the write-ahead log has no group ${group}`);
   const state = decodeGroupState(bytes);
   if (state === undefined) throw corrupt(group, "its state does not decode");
+  if (state.engine === "multi-paxos") {
+    const journal = await readJournal(wal, group);
+    const ascending = [...journal.entries.values()].sort((left, right) => left.index - right.index);
+    return { ...state, journal, entries: ascending.filter(({ index }) => index > state.start.index) };
+  }
   if (wal.firstIndex(group) !== state.start.index + 1) {
     throw corrupt(group, `it begins at ${wal.firstIndex(group)}, its state says after ${state.start.index}`);
   }
   const entries: Entry[] = [];
+  await readRecords(wal, group, (index, record) => {
+    const entry = decodeEntry(logIndex(index), record);
+    if (entry !== undefined) entries.push(entry);
+    return entry !== undefined;
+  });
+  return { ...state, entries };
+}
+
+async function readJournal(wal: WriteAheadLog, group: number): Promise<Journal> {
+  const replay = new JournalReplay();
+  await readRecords(wal, group, (_index, bytes) => {
+    const record = decodeJournalRecord(bytes);
+    if (record !== undefined) replay.take(record);
+    return record !== undefined;
+  });
+  return replay.end(wal.firstIndex(group));
+}
+
+/** `take` returns false where the bytes do not decode. */
+async function readRecords(
+  wal: WriteAheadLog,
+  group: number,
+  take: (index: number, bytes: Uint8Array) => boolean,
+): Promise<void> {
   let damaged: number | undefined;
   await wal.readAll(group, (first, records) => {
     records.forEach((record, i) => {
-      const entry = decodeEntry(logIndex(first + i), record);
-      if (entry === undefined) damaged ??= first + i;
-      else entries.push(entry);
+      if (!take(first + i, record)) damaged ??= first + i;
     });
   });
   if (damaged !== undefined) throw corrupt(group, `entry ${damaged} does not decode`);
-  return { ...state, entries };
 }
 
 export function corrupt(group: number, what: string): QuipuError {

@@ -1,5 +1,11 @@
 /** Limits and intervals of consensus groups, each with its reason. Time is in ticks but for the tick itself. */
-import { defaultRaftSettings, type RaftSettings } from "@quipu/consensus";
+import {
+  defaultMultiPaxosSettings,
+  defaultRaftSettings,
+  type MemberId,
+  type MultiPaxosSettings,
+  type RaftSettings,
+} from "@quipu/consensus";
 import { invariant } from "@quipu/core";
 import { groupStateBytesMax } from "@quipu/protocol";
 
@@ -60,7 +66,9 @@ export interface GroupSettings {
   /** A member of a node that has none in the configuration becomes a learner when it asks. */
   readonly admitNewNodes: boolean;
   /** Who may be let in at all, by node number: what stands above the log may know who belongs to the cell. */
-  readonly admits: (node: number) => boolean;
+  readonly admits: (node: number, group: number) => boolean;
+  /** Members that the leader takes out of the group, because they are out of the cell. */
+  readonly expels: (member: MemberId, group: number) => boolean;
   readonly promoteLearners: boolean;
   /** A change of members that is not through by then ends as unknown. */
   readonly changeDeadlineTicks: number;
@@ -68,7 +76,10 @@ export interface GroupSettings {
   readonly announceTicks: number;
   /** A new group that has no leader by then is given up. */
   readonly prepareDeadlineTicks: number;
+  /** Of Raft; and of Multi-Paxos, where it has a setting of the same name. */
   readonly core: Partial<RaftSettings>;
+  /** Of Multi-Paxos alone. */
+  readonly multiPaxosCore: Partial<MultiPaxosSettings>;
 }
 
 const mebibyte = 1024 * 1024;
@@ -127,6 +138,7 @@ export const groupSettings: GroupSettings = {
   votersMax: 7,
   admitNewNodes: true,
   admits: () => true,
+  expels: () => false,
   promoteLearners: true,
   // 20 s: a joint configuration needs two commits and may see elections between.
   changeDeadlineTicks: 400,
@@ -135,7 +147,19 @@ export const groupSettings: GroupSettings = {
   // 10 s: several elections one after another.
   prepareDeadlineTicks: 200,
   core: {},
+  multiPaxosCore: {},
 };
+
+type CoreSettings = Pick<GroupSettings, "core" | "multiPaxosCore">;
+
+export function raftSettings({ core }: CoreSettings): RaftSettings {
+  return { ...defaultRaftSettings, ...core };
+}
+
+export function multiPaxosSettings({ core, multiPaxosCore }: CoreSettings): MultiPaxosSettings {
+  const common = Object.entries(core).filter(([name]) => name in defaultMultiPaxosSettings);
+  return { ...defaultMultiPaxosSettings, ...Object.fromEntries(common), ...multiPaxosCore };
+}
 
 /** Of a write beside its entries: the group's state, its headers, and what fills the last sector. */
 const writeOverheadBytes = groupStateBytesMax + 1024;
@@ -147,11 +171,13 @@ const writeOverheadBytes = groupStateBytesMax + 1024;
 export function checkedSettings(given: Partial<GroupSettings> | undefined, frameBytesMax: number): GroupSettings {
   const settings = { ...groupSettings, ...given };
   const { followerPinBytesMax, appendBytesMax, appendsBytesMax, persistBytesMax } = settings;
-  const { retainedBytesMax, messageBytesMax } = { ...defaultRaftSettings, ...settings.core };
-  invariant(followerPinBytesMax < retainedBytesMax, `followers pin ${followerPinBytesMax} of ${retainedBytesMax}`);
+  const cores = [raftSettings(settings), multiPaxosSettings(settings)];
+  for (const { retainedBytesMax } of cores) {
+    invariant(followerPinBytesMax < retainedBytesMax, `followers pin ${followerPinBytesMax} of ${retainedBytesMax}`);
+  }
   invariant(appendBytesMax <= appendsBytesMax, `an append of ${appendBytesMax} among ${appendsBytesMax}`);
-  const largest = { appendBytesMax, persistBytesMax, messageBytesMax };
-  for (const [name, bytes] of Object.entries(largest)) {
+  const messages = cores.map(({ messageBytesMax }) => ["messageBytesMax", messageBytesMax] as const);
+  for (const [name, bytes] of [...Object.entries({ appendBytesMax, persistBytesMax }), ...messages]) {
     const needed = bytes + writeOverheadBytes;
     invariant(needed <= frameBytesMax, `${name} ${bytes} needs frames of ${needed}, the log's are ${frameBytesMax}`);
   }

@@ -1,0 +1,60 @@
+/** Roles: what only one of them has lives only in its variant. */
+import type { Entry } from "../contract.ts";
+import type { LogIndex, MemberId } from "../quantities.ts";
+import type { ReadQueue } from "../read-queue.ts";
+import type { Acknowledgements } from "./acknowledgements.ts";
+import type { AcceptedBallot } from "./messages.ts";
+import type { Progress } from "./progress.ts";
+
+export type RoleState = Follower | Candidate | Leader;
+
+export interface Follower {
+  readonly role: "follower";
+  readonly leader: MemberId | undefined;
+  /** Since the leader was heard of. */
+  silentTicks: number;
+}
+
+/** In phase 1 of the ballot that it has promised itself. */
+export interface Candidate {
+  readonly role: "candidate";
+  /** Of the other voters that have answered. */
+  readonly answers: Map<MemberId, Answer>;
+  /** Reported by others: of each slot what was accepted in the highest ballot. */
+  readonly reported: Map<LogIndex, Entry>;
+  /** Its own promise counts once the persist with this token is durable. */
+  readonly ownPromiseToken: number;
+  askedElapsedTicks: number;
+}
+
+/** What one acceptor has told so far. */
+export interface Answer {
+  /** Slots up to this are told. */
+  covered: LogIndex;
+  isComplete: boolean;
+  chosen: LogIndex;
+  accepted: AcceptedBallot;
+  /** It was asked to lead itself: it has trimmed what the candidate lacks. */
+  wasOffered: boolean;
+}
+
+/** In phase 2. */
+export interface Leader {
+  readonly role: "leader";
+  /** Every other member. */
+  readonly progress: Map<MemberId, Progress>;
+  readonly reads: ReadQueue;
+  /** Which voters have accepted which slot beyond the chosen prefix. */
+  readonly acknowledgements: Acknowledgements;
+  /** What its phase 1 has recovered ends here: before that is chosen, it may not know what is. */
+  readonly recoveredUpTo: LogIndex;
+  heartbeatNumber: number;
+  heartbeatElapsedTicks: number;
+  transfer: Transfer | undefined;
+}
+
+/** Leadership on its way to another member. */
+export interface Transfer {
+  readonly to: MemberId;
+  elapsedTicks: number;
+}

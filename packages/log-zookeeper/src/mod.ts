@@ -1,0 +1,2 @@
+/** ZooKeeper under an external log. */
+export { type ZooKeeperOptions, zooKeeperService } from "./service.ts";

@@ -1,0 +1,170 @@
+/**
+ * The engines of a node that stand on services of the user's own: etcd and ZooKeeper. Their client code is loaded when it is
+ * asked for. The chain says where a segment is (endpoints, prefix, name of the log); user, password and certificates are
+ * each node's own settings, and so are endpoints that have moved since.
+ */
+import { type Clock, QuipuError, type Random } from "@quipu/core";
+import { externalEngine, type ExternalService, type Loglet, type LogletEngine } from "@quipu/log";
+import { z } from "zod";
+import type { Log } from "../log.ts";
+import type { ServiceEngineName } from "./engine-names.ts";
+import type { ServiceSettings } from "./service-settings.ts";
+
+/** What an operator says of a service. */
+export interface EngineRequest {
+  readonly endpoints?: readonly string[] | undefined;
+  readonly prefix?: string | undefined;
+}
+
+export interface ServiceEnginesOptions {
+  readonly settings: ServiceSettings;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+const prefixDefault = "/quipu";
+
+const placeSchema: z.ZodType<Place> = z.object({
+  endpoints: z.array(z.string()).min(1),
+  prefix: z.string(),
+  log: z.string().optional(),
+});
+
+/** What stands in the chain. */
+interface Place {
+  readonly endpoints: readonly string[];
+  readonly prefix: string;
+  readonly log?: string | undefined;
+}
+
+interface OpenService {
+  readonly service: ExternalService;
+  readonly engine: LogletEngine<Loglet>;
+}
+
+export class ServiceEngines {
+  readonly #options: ServiceEnginesOptions;
+  /** By engine, endpoints and prefix. */
+  readonly #open: Map<string, Promise<OpenService>> = new Map();
+
+  constructor(options: ServiceEnginesOptions) {
+    this.#options = options;
+  }
+
+  /** For the engine table. */
+  get engines(): Readonly<Record<ServiceEngineName, LogletEngine>> {
+    return { etcd: this.#engine("etcd"), zookeeper: this.#engine("zookeeper") };
+  }
+
+  /** The service that this node's own settings name. */
+  async service(name: ServiceEngineName): Promise<ExternalService> {
+    return (await this.#at(name, this.#placeOf(name, {}))).service;
+  }
+
+  async close(): Promise<void> {
+    for (const opening of this.#open.values()) {
+      const opened = await opening.catch(() => undefined);
+      await opened?.service.close();
+    }
+  }
+
+  #engine(name: ServiceEngineName): LogletEngine {
+    return {
+      prepare: async (request) => {
+        const asked = request === undefined ? {} : (JSON.parse(request) as EngineRequest);
+        const place = this.#placeOf(name, asked);
+        const { engine } = await this.#at(name, place);
+        const { log } = JSON.parse(await engine.prepare()) as { readonly log: string };
+        return JSON.stringify({ ...place, log });
+      },
+      open: async (parameters) => {
+        const place = decodePlace(name, parameters);
+        const { engine } = await this.#at(name, place);
+        return await engine.open(JSON.stringify({ log: place.log }));
+      },
+      discard: async (parameters) => {
+        const place = decodePlace(name, parameters);
+        const { engine } = await this.#at(name, place);
+        await engine.discard(JSON.stringify({ log: place.log }));
+      },
+    };
+  }
+
+  #placeOf(name: ServiceEngineName, { endpoints, prefix }: EngineRequest): Place {
+    const { settings } = this.#options;
+    const where = endpoints ?? settings.endpoints;
+    if (where === undefined) {
+      throw new QuipuError("INVALID_ARGUMENT", `where is ${name}? Say it: --endpoints host:port,host:port,...`);
+    }
+    return { endpoints: where, prefix: prefix ?? settings.prefix ?? prefixDefault };
+  }
+
+  #at(name: ServiceEngineName, { endpoints, prefix }: Place): Promise<OpenService> {
+    const key = JSON.stringify([name, endpoints, prefix]);
+    const known = this.#open.get(key);
+    if (known !== undefined) return known;
+    const opening = this.#connect(name, endpoints, prefix);
+    this.#open.set(key, opening);
+    opening.catch(() => this.#open.delete(key));
+    return opening;
+  }
+
+  async #connect(name: ServiceEngineName, endpoints: readonly string[], prefix: string): Promise<OpenService> {
+    const { settings, clock, random, log } = this.#options;
+    const service =
+      name === "etcd"
+        ? await etcd(settings, endpoints, prefix, clock, log)
+        : await zooKeeper(settings, endpoints, prefix);
+    log.info({ service: service.description }, `the log uses ${name}`);
+    const onDamage = (error: QuipuError): void =>
+      log.error({ error: error.message }, "the log of a service is damaged");
+    return { service, engine: externalEngine({ service, clock, random, onDamage }) };
+  }
+}
+
+async function etcd(
+  { user, tls }: ServiceSettings,
+  endpoints: readonly string[],
+  prefix: string,
+  clock: Clock,
+  log: Log,
+): Promise<ExternalService> {
+  const { etcdService } = await import("@quipu/log-etcd");
+  return etcdService({
+    endpoints: endpoints.map((each) =>
+      each.includes("://") ? each : `${tls === undefined ? "http" : "https"}://${each}`,
+    ),
+    prefix: prefix.endsWith("/") ? prefix : `${prefix}/`,
+    clock,
+    ...(user === undefined ? {} : { user }),
+    ...(tls === undefined ? {} : { tls }),
+    onPressure: (pressure) => {
+      if (pressure.level === "ok") log.info({ ...pressure }, "etcd has room again");
+      else
+        log.warn({ ...pressure }, pressure.level === "full" ? "etcd is full: writes are refused" : "etcd is half full");
+    },
+  });
+}
+
+async function zooKeeper(
+  { user, tls }: ServiceSettings,
+  endpoints: readonly string[],
+  prefix: string,
+): Promise<ExternalService> {
+  if (tls !== undefined) throw new QuipuError("INVALID_CONFIGURATION", "TLS to ZooKeeper is not supported");
+  const { zooKeeperService } = await import("@quipu/log-zookeeper");
+  return zooKeeperService({
+    endpoints: endpoints.map((each) => each.replace(/^[a-z]+:\/\//, "")),
+    prefix: prefix.replace(/\/$/, ""),
+    ...(user === undefined ? {} : { credentials: { user: user.name, password: user.password } }),
+  });
+}
+
+function decodePlace(name: string, parameters: string): Place {
+  try {
+    return placeSchema.parse(JSON.parse(parameters));
+  } catch (cause) {
+    throw new QuipuError("LOG_CORRUPT", `the chain does not say where ${name} is: ${parameters}`, { cause });
+  }
+}
