@@ -205,6 +205,11 @@ export class CellNode {
     return this.#log?.opening.engines.groups() ?? [];
   }
 
+  /** Numbers of those that have something on this node's disk, open or not. */
+  get groupsMade(): readonly number[] {
+    return this.#log?.opening.engines.made() ?? [];
+  }
+
   /** Who belongs to the cell stands in its configuration. */
   get metadataGroup(): ConsensusGroup | undefined {
     return this.groups.find(({ group }) => group === metadataGroup);

@@ -5,7 +5,7 @@
  */
 import type { MemberId } from "@quipu/consensus";
 import { check } from "../failure.ts";
-import type { GroupBook } from "./group-book.ts";
+import type { ConsensusBook } from "./book.ts";
 import { MetadataBook, metadataGroup } from "./metadata-book.ts";
 
 const chainKey = "chain/0";
@@ -30,7 +30,7 @@ interface StoredChain {
 }
 
 export interface ChainBookOptions {
-  readonly bookOf: (group: number) => GroupBook;
+  readonly bookOf: (group: number) => ConsensusBook | undefined;
   /** Up to which position of the log the state stands in that member's store. */
   readonly stateUpTo: (member: MemberId) => number;
 }
@@ -54,6 +54,11 @@ export class ChainBook {
 
   get version(): number {
     return this.#versions.length;
+  }
+
+  /** The newest one. */
+  get text(): string {
+    return `chain ${this.version}: ${this.#versions.at(-1)}`;
   }
 
   get segments(): readonly BookedSegment[] {
@@ -109,7 +114,8 @@ export class ChainBook {
     const segment = this.segmentAt(position);
     if (segment === undefined) return false;
     if (segment.group === undefined) return true;
-    const { registry } = this.#options.bookOf(segment.group);
+    const registry = this.#options.bookOf(segment.group)?.registry;
+    if (registry === undefined) return false;
     const index = position - segment.base + 1;
     return index <= registry.committedUpTo && (registry.sealedAt === undefined || index < registry.sealedAt);
   }
@@ -119,7 +125,7 @@ export class ChainBook {
     if (!this.isCommitted(position)) return undefined;
     const segment = this.segmentAt(position);
     if (segment?.group === undefined) return "unknown";
-    const entry = this.#options.bookOf(segment.group).registry.committedEntry(position - segment.base + 1);
+    const entry = this.#options.bookOf(segment.group)?.registry.committedEntry(position - segment.base + 1);
     return entry?.kind === "record" ? entry.data : undefined;
   }
 
@@ -192,9 +198,13 @@ export class ChainBook {
 
   /** It was sealed, and everything committed before the seal lies below the end. */
   #checkEnd(group: number, base: number, end: number): void {
-    const { registry } = this.#options.bookOf(group);
-    const { sealedAt } = registry;
-    check(sealedAt !== undefined, "chain", () => `the segment of group ${group} ends, and nobody has sealed it`);
+    const registry = this.#options.bookOf(group)?.registry;
+    const sealedAt = registry?.sealedAt;
+    check(
+      registry !== undefined && sealedAt !== undefined,
+      "chain",
+      () => `the segment of group ${group} ends, and nobody has sealed it`,
+    );
     const tail = end - base + 1;
     let last = sealedAt - 1;
     while (last > 0 && registry.committedEntry(last)?.kind !== "record") last--;
@@ -215,7 +225,7 @@ export class ChainBook {
     );
     for (const { base, end, ...name } of before.segments.slice(0, count)) {
       check(end !== undefined, "chain", () => `the open segment at ${base} is dropped`);
-      const configuration = this.#options.bookOf(groupOf(name) ?? metadataGroup).configuration;
+      const configuration = this.#options.bookOf(groupOf(name) ?? metadataGroup)?.configuration;
       for (const voters of [configuration?.voters ?? [], configuration?.outgoing ?? []]) {
         const holders = voters.filter((voter) => this.#options.stateUpTo(voter) >= end - 1);
         check(

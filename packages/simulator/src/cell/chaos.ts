@@ -6,11 +6,12 @@
 import { type MemberId, nodeOf } from "@quipu/consensus";
 import type { Random } from "@quipu/core";
 import type { ProcessLife, Scheduler } from "../scheduler.ts";
-import type { GroupBook } from "./group-book.ts";
+import type { ConsensusBook } from "./book.ts";
 import type { CellHost } from "./host.ts";
 import type { SimulatedNetwork } from "./network.ts";
 import type { GroupUnderTest } from "./node-under-test.ts";
 import { type DirectedLink, drawPartition, shuffled } from "./partitions.ts";
+import type { CellService } from "./service.ts";
 import type { CellSwarm } from "./swarm.ts";
 
 export interface ChaosOptions {
@@ -19,9 +20,10 @@ export interface ChaosOptions {
   readonly scheduler: Scheduler;
   readonly network: SimulatedNetwork;
   readonly hosts: readonly CellHost[];
-  readonly bookOf: (group: number) => GroupBook;
+  readonly bookOf: (group: number) => ConsensusBook | undefined;
   /** The metadata group, and those that take what is appended. */
   readonly openGroups: () => readonly number[];
+  readonly service: CellService | undefined;
   readonly mayDamage: (host: CellHost) => boolean;
   readonly isOn: () => boolean;
 }
@@ -33,8 +35,20 @@ const pauseUsMin = 1_000;
 /** How long a flapping link stays in one state. */
 const flapUsMax = 200_000;
 const slowUsMax = 700_000;
+/** A switch takes some elections' time. */
+const switchUsMax = 1_000_000;
+const outageUsMax = 5_000_000;
 
-type Action = "partition" | "slowLinks" | "pause" | "kill" | "wipe" | "wallJump" | "transfer" | "memberChange";
+type Action =
+  | "partition"
+  | "slowLinks"
+  | "pause"
+  | "kill"
+  | "wipe"
+  | "wallJump"
+  | "transfer"
+  | "memberChange"
+  | "switch";
 
 interface Leader {
   readonly host: CellHost;
@@ -81,6 +95,7 @@ export class Chaos {
       ["wipe", swarm.wipes],
       ["transfer", swarm.transfers],
       ["memberChange", swarm.memberChanges],
+      ["switch", swarm.switches],
     ];
     return rates.filter(([, rate]) => rate > 0).map(([action]) => action);
   }
@@ -97,6 +112,8 @@ export class Chaos {
     if (happens(swarm.wallJumps)) this.#do("wallJump", this.#anyHost());
     if (happens(swarm.transfers)) this.#do("transfer", this.#target());
     if (happens(swarm.memberChanges)) this.#do("memberChange", this.#target());
+    if (happens(swarm.switches)) this.#do("switch", this.#target());
+    if (happens(swarm.outages)) this.#outage();
     if (happens(swarm.checkpoints)) this.#anyHost().checkpoint();
     if (happens(swarm.orderlyStops)) this.#orderlyStop(this.#anyHost());
   }
@@ -122,6 +139,8 @@ export class Chaos {
         return this.#transfer();
       case "memberChange":
         return this.#changeMembers();
+      case "switch":
+        return this.#switch(host);
     }
   }
 
@@ -143,9 +162,16 @@ export class Chaos {
     return this.#leaderOf(groups[random.below(groups.length)] as number);
   }
 
+  /** Of a group whose members can change. */
+  #raftLeader(): Leader | undefined {
+    const { random, openGroups, bookOf } = this.#options;
+    const groups = openGroups().filter((group) => bookOf(group)?.engine === "raft");
+    return this.#leaderOf(groups[random.below(Math.max(1, groups.length))] ?? 0);
+  }
+
   #leaderOf(number: number): Leader | undefined {
     const { bookOf, hosts } = this.#options;
-    const member = bookOf(number).leader()?.member;
+    const member = bookOf(number)?.leader()?.member;
     if (member === undefined) return undefined;
     const host = hosts.find(({ node }) => node === nodeOf(member));
     const group = host?.process?.groups.find((other) => other.group === number);
@@ -255,6 +281,28 @@ export class Chaos {
     host.wall.jump(byMs);
   }
 
+  /** Sometimes two at once; and sometimes the power goes at whoever began it, before long. */
+  #switch(host: CellHost): void {
+    const { random, swarm, scheduler, isOn } = this.#options;
+    const draw = (): string => swarm.engines[random.below(swarm.engines.length)] as string;
+    host.reconfigure(draw());
+    if (random.chance(1, 4)) this.#anyHost().reconfigure(draw());
+    if (!random.chance(1, 4)) return;
+    const { life } = host;
+    scheduler.schedule(random.below(switchUsMax), undefined, () => {
+      if (!isOn() || host.life !== life || !life.alive) return;
+      host.met("killed during a switch");
+      host.crash("during a switch");
+    });
+  }
+
+  #outage(): void {
+    const { service, scheduler, random } = this.#options;
+    if (service === undefined) return;
+    service.isDown = true;
+    scheduler.schedule(random.below(outageUsMax), undefined, () => (service.isDown = false));
+  }
+
   #orderlyStop(host: CellHost): void {
     if (!host.isReachable || host.isPaused) return;
     host.met("orderly stop");
@@ -273,7 +321,7 @@ export class Chaos {
 
   /** Takes a voter out, puts one in, or replaces one, whoever lives on this many nodes. */
   #changeMembers(): void {
-    const leader = this.#leader();
+    const leader = this.#raftLeader();
     const { random, hosts, swarm } = this.#options;
     if (leader === undefined || hosts.some((host) => host.isDamaged)) return;
     const { configuration } = leader.group.inspect();
@@ -296,7 +344,8 @@ export class Chaos {
     // As operators do it: in every group, if nothing comes between.
     for (const group of this.#options.openGroups()) {
       const other = group === leader.group.group || random.chance(1, 4) ? undefined : this.#leaderOf(group);
-      if (other !== undefined) Promise.resolve(other.group.changeMembers(ascending, [])).catch(() => undefined);
+      if (other?.group.engine === "raft")
+        Promise.resolve(other.group.changeMembers(ascending, [])).catch(() => undefined);
     }
   }
 
@@ -304,7 +353,7 @@ export class Chaos {
   letIn(hosts: readonly CellHost[]): void {
     for (const group of this.#options.openGroups()) {
       const leader = this.#leaderOf(group);
-      if (leader !== undefined) this.#letInto(leader, hosts);
+      if (leader?.group.engine === "raft") this.#letInto(leader, hosts);
     }
   }
 

@@ -4,6 +4,7 @@
  */
 import type { Configuration, Entry } from "@quipu/consensus";
 import { check } from "../failure.ts";
+import type { CommittedLog } from "./book.ts";
 
 interface Registered {
   readonly term: number;
@@ -17,7 +18,7 @@ interface Commit {
   readonly inTerm: number;
 }
 
-export class EntryRegistry {
+export class EntryRegistry implements CommittedLog {
   readonly #entries = new Map<number, Registered[]>();
   /** From index 1. */
   readonly #commits: Commit[] = [];
@@ -77,7 +78,7 @@ export class EntryRegistry {
       return;
     }
     check(
-      known.previousTerm === previousTerm && isSame(known.entry, entry),
+      known.previousTerm === previousTerm && isSameContent(known.entry, entry),
       "log-matching",
       () => `${who}: entry ${index} of term ${term} is not what it is elsewhere`,
     );
@@ -109,13 +110,14 @@ export class EntryRegistry {
   }
 }
 
-function isSame(left: Entry, right: Entry): boolean {
+/** Whatever term they are of. */
+export function isSameContent(left: Entry, right: Entry): boolean {
   if (left === right) return true;
   if (left.kind === "record") {
     return right.kind === "record" && isSameBytes(left.data, right.data);
   }
   if (left.kind === "configuration") {
-    return right.kind === "configuration" && JSON.stringify(left) === JSON.stringify(right);
+    return right.kind === "configuration" && JSON.stringify(left.configuration) === JSON.stringify(right.configuration);
   }
   return left.kind === right.kind;
 }

@@ -5,24 +5,24 @@
 import type { MemberId } from "@quipu/consensus";
 import type { CounterMachine } from "@quipu/counters";
 import { DiskError, InvariantViolation, QuipuError, type Random } from "@quipu/core";
-import type { VirtualLog } from "@quipu/log";
+import type { Chain, VirtualLog } from "@quipu/log";
 import { SimulatedClock, WallClock } from "../clock.ts";
 import { SimulatedDisk } from "../disk.ts";
 import { check, SimulationFailure } from "../failure.ts";
 import type { History } from "../history.ts";
 import { SimulatedKeyValueStore } from "../key-value-store.ts";
 import type { ProcessLife, Scheduler } from "../scheduler.ts";
+import type { ConsensusBook, ObservedGroup } from "./book.ts";
 import { CellFaults } from "./cell-faults.ts";
 import { CellLog } from "./cell-log.ts";
 import { type CellState, statesOf } from "./cell-state.ts";
 import type { ChainBook } from "./chain-book.ts";
 import { DurableTime } from "./durable-time.ts";
-import type { GroupBook } from "./group-book.ts";
-import type { ObservedGroup } from "./member-book.ts";
 import { HostStores } from "./host-stores.ts";
 import type { CellMutationSet } from "./mutation-set.ts";
 import type { SimulatedNetwork } from "./network.ts";
 import type { MakeNode, NodeUnderTest } from "./node-under-test.ts";
+import type { CellService, ServiceHandle } from "./service.ts";
 import type { CellSwarm } from "./swarm.ts";
 
 /** What a host needs of the cell around it. */
@@ -33,10 +33,13 @@ export interface HostSurroundings {
   readonly swarm: CellSwarm;
   readonly mutations: CellMutationSet;
   readonly makeNode: MakeNode;
-  readonly bookOf: (group: number) => GroupBook;
+  readonly bookOf: (group: number) => ConsensusBook | undefined;
+  readonly makeBook: (group: number, engine: ObservedGroup["engine"]) => ConsensusBook;
   readonly chain: ChainBook;
   readonly groupsSeen: () => readonly number[];
   readonly split: () => Random;
+  /** The service beside the cell, if there is one. */
+  readonly service: CellService | undefined;
   readonly guard: (action: () => void) => void;
   readonly note: (text: string) => void;
   readonly count: (fault: string, states: readonly CellState[]) => void;
@@ -82,6 +85,7 @@ export class CellHost {
   readonly #members: number[] = [];
   /** The log that the replica reads in this life. */
   #log: VirtualLog | undefined;
+  #service: ServiceHandle | undefined;
   readonly #stores: HostStores;
   /** Stays off until the end. */
   isRetired = false;
@@ -185,7 +189,7 @@ export class CellHost {
     if (this.isInstalling) states.push("installing a snapshot");
     const { member } = this;
     for (const group of member === undefined ? [] : this.#around.groupsSeen()) {
-      const book = this.#around.bookOf(group).member(member as never);
+      const book = this.#around.bookOf(group)?.member(member as never);
       if (book?.isAlive === true && book.view !== undefined)
         states.push(...statesOf(book.view, book.isHardStateDurable));
     }
@@ -225,12 +229,15 @@ export class CellHost {
   #makeNode(life: ProcessLife): NodeUnderTest {
     const { scheduler, network, history, swarm, mutations, makeNode, split, guard } = this.#around;
     const founders = Array.from({ length: swarm.founders }, (_, i) => i + 1);
+    const clock = new SimulatedClock(scheduler, this.wall, life, split(), this.#rate);
+    this.#service = this.#around.service?.connect(clock, split());
     return makeNode({
       disk: this.#disk,
       store: this.#watched(this.#store),
       network: network.port(this.node, life, () => this.#beforeSend()),
-      clock: new SimulatedClock(scheduler, this.wall, life, split(), this.#rate),
+      clock,
       random: split(),
+      engines: this.#service === undefined ? {} : { external: this.#service.engine },
       node: this.node,
       bootstrap: this.#isFounder ? { type: "found", founders } : { type: "join" },
       swarm,
@@ -265,7 +272,9 @@ export class CellHost {
   }
 
   #observe(group: number, raft: ObservedGroup): void {
-    const view = this.#around.bookOf(group).observe(raft, this.#time);
+    const book = this.#around.bookOf(group) ?? this.#around.makeBook(group, raft.engine);
+    check(book.engine === raft.engine, "chain", () => `group ${group} is of ${book.engine}, and of ${raft.engine}`);
+    const view = book.observe(raft, this.#time);
     this.#stores.logBegins(group, view);
     if (this.#members.at(-1) !== view.member) {
       this.#members.push(view.member);
@@ -341,7 +350,28 @@ export class CellHost {
     process.checkpoint().then(() => over(), over);
   }
 
+  /** An operator has the log go on on another engine. What comes of it shows in the chain. */
+  reconfigure(engine: string): void {
+    const { process } = this;
+    const life = this.#life;
+    if (process?.reconfigure === undefined || !this.isReachable || this.isPaused) return;
+    this.met(`switch to ${engine}`);
+    process.reconfigure(engine).then(
+      () => life.alive && this.met(`switched to ${engine}`),
+      (error: unknown) => {
+        if (life.alive && !(error instanceof QuipuError)) this.#around.guard(() => this.#ended(error, "fatal"));
+        else if (life.alive) this.#around.note(`node ${this.node}: no switch to ${engine}: ${describe(error)}`);
+      },
+    );
+  }
+
+  /** The chain by which it goes. */
+  get chain(): Chain | undefined {
+    return this.#life.alive ? this.#log?.chain() : undefined;
+  }
+
   #down(why: string): void {
+    this.#service?.close();
     this.#life.alive = false;
     this.#life.held = undefined;
     this.#process = undefined;
@@ -349,7 +379,7 @@ export class CellHost {
     this.#around.network.disconnect(this.#life);
     const { member } = this;
     if (member !== undefined) {
-      for (const group of this.#around.groupsSeen()) this.#around.bookOf(group).died(member as never);
+      for (const group of this.#around.groupsSeen()) this.#around.bookOf(group)?.died(member as never);
     }
     this.#around.note(`node ${this.node} is down: ${why}`);
     this.#around.down(this, why);

@@ -85,6 +85,7 @@ const noOtherFaults: Favours = {
   memberChanges: 0,
   opportunism: 0,
 };
+const noSwitches: Favours = { switches: 0, initialEngine: "raft", engines: ["raft"] };
 const readers: Favours = {
   ...elections,
   tickMs: 10,
@@ -231,7 +232,7 @@ function casesOf<Name extends string>(
   return (Object.keys(table) as Name[]).map((name) => ({
     name,
     mutations: mutations(name),
-    swarm: { ...table[name], diskFull: 0 },
+    swarm: { ...noSwitches, ...table[name], diskFull: 0 },
   }));
 }
 

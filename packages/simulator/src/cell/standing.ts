@@ -5,17 +5,17 @@
  */
 import { type Configuration, type CoreView, type MemberId, nodeOf } from "@quipu/consensus";
 import type { Random } from "@quipu/core";
+import type { ConsensusBook } from "./book.ts";
 import type { ChainBook } from "./chain-book.ts";
-import type { GroupBook } from "./group-book.ts";
 import type { CellHost } from "./host.ts";
 import { shuffled } from "./partitions.ts";
 
 export class Standing {
   readonly #hosts: readonly CellHost[];
-  readonly #books: ReadonlyMap<number, GroupBook>;
+  readonly #books: ReadonlyMap<number, ConsensusBook>;
   readonly #chain: ChainBook;
 
-  constructor(hosts: readonly CellHost[], books: ReadonlyMap<number, GroupBook>, chain: ChainBook) {
+  constructor(hosts: readonly CellHost[], books: ReadonlyMap<number, ConsensusBook>, chain: ChainBook) {
     this.#hosts = hosts;
     this.#books = books;
     this.#chain = chain;
@@ -88,19 +88,19 @@ export class Standing {
       .join("; ");
   }
 
-  get #open(): readonly GroupBook[] {
+  get #open(): readonly ConsensusBook[] {
     return this.#booksOf(this.#chain.openGroups);
   }
 
-  get #sealed(): readonly GroupBook[] {
+  get #sealed(): readonly ConsensusBook[] {
     return this.#booksOf(this.#chain.sealedGroups);
   }
 
-  #booksOf(groups: readonly number[]): readonly GroupBook[] {
+  #booksOf(groups: readonly number[]): readonly ConsensusBook[] {
     return groups.map((group) => this.#books.get(group)).filter((book) => book !== undefined);
   }
 
-  #viewOf(book: GroupBook, host: CellHost): CoreView | undefined {
+  #viewOf(book: ConsensusBook, host: CellHost): CoreView | undefined {
     return book.member(host.member as MemberId)?.view;
   }
 
@@ -118,6 +118,6 @@ function isMajority(hosts: readonly CellHost[], configuration: Configuration | u
   return voters.length === 0 || present.length > voters.length / 2;
 }
 
-function isJoint(book: GroupBook): boolean {
+function isJoint(book: ConsensusBook): boolean {
   return (book.configuration?.outgoing.length ?? 0) > 0;
 }
