@@ -160,8 +160,18 @@ class ChainedLog implements VirtualLog {
   async trim(upTo: Lsn): Promise<void> {
     const { members } = this.#options;
     const agreed = members === undefined ? upTo : lsn(Math.min(upTo, members.agreed(upTo)));
-    for (const segment of [...this.#segments]) await segment.trim(segment.replication === undefined ? agreed : upTo);
+    for (const segment of [...this.#segments]) {
+      const trimmed = segment.trim(segment.replication === undefined ? agreed : upTo);
+      await trimmed.catch((error: unknown) => this.#unlessDropped(segment, error));
+    }
     await this.dropTrimmed();
+  }
+
+  /** Another node may have dropped the segment, and given back what kept it, before this one has heard of it. */
+  async #unlessDropped(segment: OpenSegment, error: unknown): Promise<void> {
+    const isGone = error instanceof QuipuError && error.code === "LOG_CORRUPT";
+    if (isGone && this.#segments.includes(segment)) await this.#exclusively(() => this.#refresh());
+    if (!isGone || this.#segments.includes(segment)) throw error;
   }
 
   replication(): LogReplication | undefined {
