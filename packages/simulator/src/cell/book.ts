@@ -26,6 +26,8 @@ export interface BookedMember {
   readonly isHardStateDurable: boolean;
   /** Others have heard its word for that term, or ballot. */
   promised(term: number): void;
+  /** Multi-Paxos: others have heard that it has accepted this slot in that ballot, or knows what was chosen there. */
+  accepted?(slot: number, ballot: number): void;
   /** The term of the entry at `index` if it can be durable here, or was when this member was last heard of. */
   durableTerm(index: number): number | undefined;
   /** True where the whole log up to `index` can be durable here, because it stands below the log's start. */

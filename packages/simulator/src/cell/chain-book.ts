@@ -83,6 +83,12 @@ export class ChainBook {
     return named.map(groupOf).filter((group) => group !== undefined);
   }
 
+  /** Whether that text is about a log on a service that the chain names. */
+  names(text: string): boolean {
+    const names = [...(this.#chain?.segments ?? []), ...(this.#chain?.next === undefined ? [] : [this.#chain.next])];
+    return names.some((name) => groupOf(name) === undefined && text.includes(logOf(name)));
+  }
+
   /** A node goes by this chain. */
   adopted(who: string, chain: StoredChain & { readonly version: number }): void {
     const { version, segments, next } = chain;
@@ -243,6 +249,11 @@ const groupEngines: readonly string[] = ["raft", "multi-paxos"];
 
 function groupOf({ engine, parameters }: StoredName): number | undefined {
   return groupEngines.includes(engine) ? (JSON.parse(parameters) as { group: number }).group : undefined;
+}
+
+/** The name that a service has for it. */
+function logOf({ parameters }: StoredName): string {
+  return (JSON.parse(parameters) as { log: string }).log;
 }
 
 /** One text for one chain, whichever way its fields are ordered. */

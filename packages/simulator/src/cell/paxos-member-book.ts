@@ -25,6 +25,8 @@ export class PaxosMemberBook implements BookedMember {
   #hardStateSeenAt = sinceEver;
   #last: CoreView | undefined;
   #promisedBallot = 0;
+  /** By slot, the highest ballot in which others have heard it accepted. */
+  readonly #said = new Map<number, number>();
 
   constructor(name: string, time: DurableTime) {
     this.name = name;
@@ -46,6 +48,11 @@ export class PaxosMemberBook implements BookedMember {
   died(): void {
     this.#doneAtDeath ??= this.#time.done;
     this.#isNewLife = true;
+  }
+
+  /** Others have heard that it has accepted that slot in that ballot, or knows what was chosen there. */
+  accepted(slot: number, ballot: number): void {
+    this.#said.set(slot, Math.max(ballot, this.#said.get(slot) ?? 0));
   }
 
   promised(ballot: number): void {
@@ -81,7 +88,7 @@ export class PaxosMemberBook implements BookedMember {
   ): void {
     const before = this.#last;
     const isNewLife = this.#isNewLife;
-    if (isNewLife) this.#checkRestored(group, view);
+    if (isNewLife) this.#checkRestored(group, view, registry);
     else if (before !== undefined) this.#checkForward(view, before);
     if (before === undefined || isNewLife || view.term !== before.term) {
       this.#hardStateSeenAt = isNewLife ? sinceEver : this.#time.now;
@@ -124,19 +131,32 @@ export class PaxosMemberBook implements BookedMember {
   }
 
   /** A start: nothing that was promised or surely durable may be forgotten. */
-  #checkRestored(group: ObservedGroup, view: CoreView): void {
+  #checkRestored(group: ObservedGroup, view: CoreView, registry: ChosenRegistry): void {
     check(
       view.term >= this.#promisedBallot,
       "durable-lost",
       () => `${this.name} starts in ballot ${view.term}, it had promised ${this.#promisedBallot}`,
     );
-    for (const [index, { entry, seenAt }] of this.#slots) {
-      if (seenAt >= this.#done || index <= view.start.index) continue;
+    const persisted = this.#last?.persisted ?? 0;
+    for (const [index, { entry }] of this.#slots) {
+      if (index > persisted || index <= view.start.index) continue;
       const found = group.entry(index)?.term;
       check(
         found !== undefined && found >= entry.term,
         "durable-lost",
         () => `${this.name} starts with ballot ${found} at ${index}, ${entry.term} was durable there`,
+      );
+    }
+    for (const [index, ballot] of this.#said) {
+      if (index <= view.start.index) {
+        this.#said.delete(index);
+        continue;
+      }
+      const found = group.entry(index)?.term;
+      check(
+        found !== undefined && (found >= ballot || index <= registry.committedUpTo),
+        "durable-lost",
+        () => `${this.name} starts with ballot ${found} at ${index}, it had accepted ${ballot} there`,
       );
     }
   }

@@ -88,6 +88,7 @@ export class Promises {
         if (member.view?.term !== ballot) return;
         checkPromise(member, to, ballot);
         for (let slot = first as number; slot <= last; slot++) {
+          member.accepted?.(slot, ballot);
           check(
             member.isBelowStart(slot) || member.durableTerm(slot) !== undefined,
             "promise-not-durable",

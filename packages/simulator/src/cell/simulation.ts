@@ -253,7 +253,9 @@ export class CellSimulation {
     return new CellService({
       scheduler: this.#scheduler,
       split: () => new SeededRandom(random.uint32()),
-      onDamage: (error) => this.#guard(() => check(false, "fatal-without-fault", () => error.message)),
+      // A log that the chain names no more is gone, and who has not heard of that finds it damaged.
+      onDamage: (error) =>
+        this.#guard(() => check(!this.#chain.names(error.message), "fatal-without-fault", () => error.message)),
     });
   }
 
