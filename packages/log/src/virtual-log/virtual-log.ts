@@ -130,8 +130,14 @@ class ChainedLog implements VirtualLog {
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       await this.#holding;
       const last = this.#last();
-      const tail = await last.tail();
-      if (!tail.sealed) return tail;
+      try {
+        const tail = await last.tail();
+        if (!tail.sealed) return tail;
+      } catch (error) {
+        // It was given up on this node while it was asked: there is a successor.
+        if (this.#closed || last === this.#last()) throw error;
+        continue;
+      }
       await this.#exclusively(() => this.#finish(last));
     }
     throw new QuipuError("OVERLOADED", `the log was sealed ${attemptsMax} times during one look at its tail`);
