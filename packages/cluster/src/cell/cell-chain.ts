@@ -17,7 +17,7 @@ import {
   nodeOf,
   type RaftMutation,
 } from "@quipu/consensus";
-import { type Clock, invariant, QuipuError, type Random } from "@quipu/core";
+import { type Clock, invariant, lsn, QuipuError, type Random } from "@quipu/core";
 import {
   type Chain,
   type ConsensusGroup,
@@ -232,6 +232,7 @@ class ChainHolder {
         members: {
           configuration: () => this.configuration,
           agreed: (upTo) => this.stored?.agreed(upTo) ?? upTo,
+          storedElsewhere: () => this.stored?.elsewhere() ?? lsn(0),
         },
         onChain: (chain) => {
           this.#chain = chain;

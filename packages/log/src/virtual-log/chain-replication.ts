@@ -11,6 +11,8 @@ export interface ChainMembers {
   configuration(): Configuration;
   /** This node has the state up to `upTo` in a synced store. Returns up to where the log may be trimmed. */
   agreed(upTo: Lsn): Lsn;
+  /** Up to here some other member that is alive has the state in a synced store. */
+  storedElsewhere(): Lsn;
 }
 
 export interface ChainReplicationOptions {

@@ -226,6 +226,8 @@ class ChainedLog implements VirtualLog {
   }
 
   async dropTrimmed(): Promise<void> {
+    const { members } = this.#options;
+    if (members !== undefined) for (const reader of [...this.#readers]) reader.look(members.storedElsewhere());
     const [first] = this.#segments;
     if (first?.isTrimmed !== true && first?.isNeededNoMore !== true) return;
     await this.#exclusively(async () => {
