@@ -12,7 +12,7 @@ import { benchmarkCpu } from "./bench/groups/cpu.ts";
 import { benchmarkEngineSwitch } from "./bench/groups/engine-switch.ts";
 import { benchmarkPaxos, benchmarkServices } from "./bench/groups/engines.ts";
 import { benchmarkBounds, benchmarkOnce } from "./bench/groups/guarantees.ts";
-import { benchmarkRaftCore } from "./bench/groups/raft.ts";
+import { benchmarkCores } from "./bench/groups/raft.ts";
 import { benchmarkIncrements, benchmarkReads } from "./bench/groups/redis-loads.ts";
 import type { SingleServers } from "./bench/groups/single-servers.ts";
 import { benchmarkSizes } from "./bench/groups/sizes.ts";
@@ -44,7 +44,7 @@ const otherGroups: Readonly<Record<string, (options: BenchOptions) => Promise<vo
   "engine-paxos": benchmarkPaxos,
   "engine-services": benchmarkServices,
   "engine-switch": benchmarkEngineSwitch,
-  raft: benchmarkRaftCore,
+  raft: benchmarkCores,
 };
 
 const allGroups = [...Object.keys(singleGroups), ...Object.keys(otherGroups)];
