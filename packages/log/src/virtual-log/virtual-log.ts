@@ -384,9 +384,7 @@ class ChainedLog implements VirtualLog {
   async #adopt(chain: Chain): Promise<void> {
     const before = this.#segments;
     const segments = await this.#openAll(chain);
-    const goOver = async (): Promise<void> => {
-      // What the old last segment refuses must be held before anything goes to the new one.
-      await before.at(-1)?.idle();
+    const goOver = (): void => {
       chain.segments.forEach(({ end }, i) => {
         const segment = segments[i];
         if (segment !== undefined) segment.end = end;
@@ -397,8 +395,16 @@ class ChainedLog implements VirtualLog {
       for (const segment of segments) if (!before.includes(segment)) this.#replication.watch(segment);
       for (const reader of this.#readers) reader.follow();
     };
-    if (before.length === 0 || before.at(-1) === segments.at(-1)) await goOver();
-    else await this.#withAppendsHeld(goOver);
+    const last = before.at(-1);
+    // Where the last segment stays, appends go on: there may never be a moment without one.
+    if (last === undefined || last === segments.at(-1)) goOver();
+    else {
+      await this.#withAppendsHeld(async () => {
+        // What the old last segment refuses must be held before anything goes to the new one.
+        await last.idle();
+        goOver();
+      });
+    }
     this.#options.onChain?.(chain);
     await this.#openNext();
     for (const segment of before) {
