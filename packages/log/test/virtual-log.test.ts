@@ -275,6 +275,34 @@ test("a switch waits for no pause between appends", async () => {
   expect(segments.map(({ engine }) => engine)).toEqual(["memory", "other"]);
 });
 
+test("what a metadata store took although it said no is not given back", async () => {
+  const setup = memorySetup();
+  const discarded: string[] = [];
+  const other = memoryEngine();
+  setup.engines["other"] = {
+    ...other,
+    discard: (parameters) => {
+      discarded.push(parameters);
+      return other.discard(parameters);
+    },
+  };
+  let lies = 0;
+  const log = await openVirtualLog({
+    key: "chain",
+    engines: setup.engines,
+    initialEngine: "memory",
+    metadata: {
+      get: (key) => setup.metadata.get(key),
+      compareAndSet: async (...change) => (await setup.metadata.compareAndSet(...change)) && --lies < 0,
+    },
+  });
+  lies = 1;
+  await log.reconfigure("other");
+  expect(discarded).toEqual([]);
+  expect(await log.append([record("a")])).toEqual({ first: 1, last: 1 });
+  expect(log.chain().segments.map(({ engine }) => engine)).toEqual(["memory", "other"]);
+});
+
 describe("failures", () => {
   test("an engine that cannot prepare fails the switch, and the log goes on as it was", async () => {
     const setup = memorySetup();

@@ -333,8 +333,11 @@ class ChainedLog implements VirtualLog {
       await this.#adopt(chain);
       return;
     }
-    await this.#engine(next.engine).discard(next.parameters);
     await this.#refresh();
+    // A store that goes over a change of its own in a snapshot takes it for somebody else's: the chain itself says.
+    const names = [...this.#chain.segments, ...(this.#chain.next === undefined ? [] : [this.#chain.next])];
+    if (names.some((name) => nameOf(name) === nameOf(next))) return;
+    await this.#engine(next.engine).discard(next.parameters);
   }
 
   /** Seals the last segment, if a successor is announced, and extends the chain by it. */
