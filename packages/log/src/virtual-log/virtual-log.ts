@@ -358,8 +358,11 @@ class ChainedLog implements VirtualLog {
       await this.#adopt(chain);
       return;
     }
-    await this.#engine(next.engine).discard(next.parameters);
     await this.#refresh();
+    // A store that goes over a change of its own in a snapshot takes it for somebody else's: the chain itself says.
+    const names = [...this.#chain.segments, ...(this.#chain.next === undefined ? [] : [this.#chain.next])];
+    if (names.some((name) => nameOf(name) === nameOf(next))) return;
+    await this.#engine(next.engine).discard(next.parameters);
   }
 
   /** Seals the last segment, if a successor is announced, and extends the chain by it. */
@@ -409,9 +412,7 @@ class ChainedLog implements VirtualLog {
   async #adopt(chain: Chain): Promise<void> {
     const before = this.#segments;
     const segments = await this.#openAll(chain);
-    const goOver = async (): Promise<void> => {
-      // What the old last segment refuses must be held before anything goes to the new one.
-      await before.at(-1)?.idle();
+    const goOver = (): void => {
       chain.segments.forEach(({ end }, i) => {
         const segment = segments[i];
         if (segment !== undefined) segment.end = end;
@@ -422,8 +423,16 @@ class ChainedLog implements VirtualLog {
       for (const segment of segments) if (!before.includes(segment)) this.#replication.watch(segment);
       for (const reader of this.#readers) reader.follow();
     };
-    if (before.length === 0 || before.at(-1) === segments.at(-1)) await goOver();
-    else await this.#withAppendsHeld(goOver);
+    const last = before.at(-1);
+    // Where the last segment stays, appends go on: there may never be a moment without one.
+    if (last === undefined || last === segments.at(-1)) goOver();
+    else {
+      await this.#withAppendsHeld(async () => {
+        // What the old last segment refuses must be held before anything goes to the new one.
+        await last.idle();
+        goOver();
+      });
+    }
     this.#options.onChain?.(chain);
     await this.#openNext();
     for (const segment of before) {
