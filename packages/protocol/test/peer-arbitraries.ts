@@ -300,6 +300,20 @@ const otherMessages: readonly fc.Arbitrary<PeerMessage>[] = [
   }),
   fc.record({ type: fc.constant("groupMadeReply"), group: u32, ready: fc.boolean() }),
   fc.record({ type: fc.constant("groupDropped"), group: u32 }),
+  fc.record({
+    type: fc.constant("serviceAppend"),
+    log: u32,
+    request: randomId,
+    records: fc.array(fc.uint8Array({ maxLength: 40 }), { minLength: 1, maxLength: 5 }),
+  }),
+  fc.record({
+    type: fc.constant("serviceAppendReply"),
+    request: randomId,
+    outcome: fc.oneof(
+      fc.record({ kind: fc.constantFrom("sealed", "refused", "unknown") }),
+      fc.tuple(positive, fc.nat(5)).map(([first, more]) => ({ kind: "appended" as const, first, last: first + more })),
+    ),
+  }),
   fc.record({ type: fc.constant("stored"), shard: u32, upTo: fc.maxSafeNat() }),
   snapshotRequest,
   snapshotChunk,

@@ -68,7 +68,7 @@ describe("round trips", () => {
     const types = sampleFrames.map(({ frame: { message } }) =>
       message.type === "raft" || message.type === "paxos" ? message.message.type : message.type,
     );
-    expect(new Set(types).size).toBe(35);
+    expect(new Set(types).size).toBe(37);
   });
 
   test("a frame may lie anywhere in a larger buffer, and data is a view of it", () => {

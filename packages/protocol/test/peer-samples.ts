@@ -270,6 +270,16 @@ const sampleMessages: readonly (readonly [name: string, message: PeerMessage, he
     "51504601 f65dd8fa 1f000000 ffeeddccbbaa 01000000 03040000 2c 07000000",
   ],
   [
+    "serviceAppend",
+    { type: "serviceAppend", log: 7, request: 5, records: [Uint8Array.of(1, 2)] },
+    "51504601 8f36ad38 29000000 ffeeddccbbaa 01000000 03040000 3d 0700000005000000000001020102",
+  ],
+  [
+    "serviceAppendReply",
+    { type: "serviceAppendReply", request: 5, outcome: { kind: "appended", first: 3, last: 4 } },
+    "51504601 169b8456 24000000 ffeeddccbbaa 01000000 03040000 3e 050000000000000304",
+  ],
+  [
     "stored",
     { type: "stored", shard: 7, upTo: 5 },
     "51504601 631c3297 20000000 ffeeddccbbaa 01000000 03040000 3c 0700000005",

@@ -51,6 +51,7 @@ import type { CellIdentity, IdentityRegister } from "./identity.ts";
 import { localInCell } from "./local-in-cell.ts";
 import { CellMetadata, metadataShard } from "./metadata/cell-metadata.ts";
 import type { OpenWal } from "./node-wal.ts";
+import { OneWriter } from "./one-writer.ts";
 import type { OnlyVoterRegister } from "./only-voter.ts";
 import { StoredPositions } from "./stored-positions.ts";
 
@@ -151,6 +152,8 @@ class ChainHolder {
   readonly #files: ChainFiles;
   readonly #floor: GroupFloor;
   readonly #local: LogletEngine;
+  /** Further engines: each log of theirs has one writer. */
+  readonly #services: Readonly<Record<string, LogletEngine>>;
   metadata: CellMetadata | undefined;
   stored: StoredPositions | undefined;
   #log: VirtualLog | undefined;
@@ -183,6 +186,10 @@ class ChainHolder {
       ...(mutations?.multiPaxos === undefined ? {} : { multiPaxosMutation: mutations.multiPaxos }),
       ...(observeGroup === undefined ? {} : { observe: observeGroup }),
     });
+    const writer = new OneWriter({ hub, clock, random, leader: () => this.#metadataView().leader });
+    this.#services = Object.fromEntries(
+      Object.entries(options.engines ?? {}).map(([name, engine]) => [name, writer.over(engine)]),
+    );
     wal.onSegmentBegun = (): void => this.engines.rewritePinned();
     this.#local = localInCell({ wal: wal.wal, member: hub.member, plan: () => this.#plan() });
   }
@@ -217,7 +224,7 @@ class ChainHolder {
     const { metadata } = this;
     invariant(metadata !== undefined, "no metadata store");
     const { identity } = this.#files;
-    const { initialEngine = "raft", engines, mutations, onFatal } = this.#options;
+    const { initialEngine = "raft", mutations, onFatal } = this.#options;
     const founders = foundersOf(identity.present);
     const first = isCellEngine(initialEngine)
       ? firstSegmentOf(founders, identity.present.startsAfter, initialEngine)
@@ -231,7 +238,7 @@ class ChainHolder {
           raft: this.#givingBack(this.engines.raft),
           "multi-paxos": this.#givingBack(this.engines.multiPaxos),
           local: this.#givingBack(this.#local),
-          ...engines,
+          ...this.#services,
         },
         initialEngine,
         ...(founding === undefined ? {} : { founding }),

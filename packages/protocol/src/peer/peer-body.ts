@@ -31,6 +31,8 @@ import type {
   PaxosPeerMessage,
   PeerMessage,
   RaftPeerMessage,
+  ServiceAppend,
+  ServiceAppendReply,
   SnapshotChunk,
   SnapshotRefused,
   SnapshotRequest,
@@ -44,6 +46,7 @@ export type OtherMessage = Exclude<PeerMessage, RaftPeerMessage | PaxosPeerMessa
 const operationKinds = ["append", "seal"] as const;
 const outcomeKinds = ["proposed", "refused", "outOfOrder"] as const;
 const replyReasons: readonly ReplyReason[] = ["dropped", "sealed", "overloaded", "refused"];
+const serviceOutcomes = ["appended", "sealed", "refused", "unknown"] as const;
 const snapshotRefusals: readonly SnapshotRefused["reason"][] = ["busy", "unavailable"];
 
 export function writePeerBody(writer: ByteWriter, message: OtherMessage): void {
@@ -95,6 +98,12 @@ export function writePeerBody(writer: ByteWriter, message: OtherMessage): void {
       writeU32(writer, message.shard);
       writer.varint(message.upTo);
       return;
+    case "serviceAppend":
+      writeServiceAppend(writer, message);
+      return;
+    case "serviceAppendReply":
+      writeServiceAppendReply(writer, message);
+      return;
     default:
       unreachable(message);
   }
@@ -135,6 +144,10 @@ export function readPeerBody(reader: ByteReader, type: OtherMessage["type"]): Ot
       return readStateHashes(reader);
     case "stored":
       return { type, shard: reader.u32(), upTo: reader.varint() };
+    case "serviceAppend":
+      return readServiceAppend(reader);
+    case "serviceAppendReply":
+      return readServiceAppendReply(reader);
     default:
       return unreachable(type);
   }
@@ -165,6 +178,42 @@ function readForward(reader: ByteReader): Forward {
   const records: Uint8Array[] = [];
   for (let rest = count; rest > 0; rest--) records.push(reader.bytes());
   return { type: "forward", group, term, stream, sequence, operation: { kind, records } };
+}
+
+function writeServiceAppend(writer: ByteWriter, { log, request, records }: ServiceAppend): void {
+  writeU32(writer, log);
+  writeRandomId(writer, request);
+  if (records.length > peerEntriesMax) outOfBounds("records", records.length);
+  writePositive(writer, records.length);
+  for (const record of records) writer.bytesWithLength(record);
+}
+
+function readServiceAppend(reader: ByteReader): ServiceAppend {
+  const log = reader.u32();
+  const request = readRandomId(reader);
+  const count = reader.itemCount(peerEntriesMax, 1);
+  if (count === 0) refuse("an append of nothing");
+  const records: Uint8Array[] = [];
+  for (let rest = count; rest > 0; rest--) records.push(reader.bytes());
+  return { type: "serviceAppend", log, request, records };
+}
+
+function writeServiceAppendReply(writer: ByteWriter, { request, outcome }: ServiceAppendReply): void {
+  writeRandomId(writer, request);
+  writeName(writer, serviceOutcomes, outcome.kind);
+  if (outcome.kind !== "appended") return;
+  writePositive(writer, outcome.first);
+  writePositive(writer, outcome.last);
+}
+
+function readServiceAppendReply(reader: ByteReader): ServiceAppendReply {
+  const request = readRandomId(reader);
+  const kind = readName(reader, serviceOutcomes);
+  if (kind !== "appended") return { type: "serviceAppendReply", request, outcome: { kind } };
+  const first = readPositive(reader);
+  const last = readPositive(reader);
+  if (last < first) refuse("an append that ends before it begins");
+  return { type: "serviceAppendReply", request, outcome: { kind, first, last } };
 }
 
 function writeForwardReply(writer: ByteWriter, message: ForwardReply): void {

@@ -72,6 +72,8 @@ const otherTypes: Readonly<Record<OtherMessage["type"], number>> = {
   groupMadeReply: 43,
   groupDropped: 44,
   stored: 60,
+  serviceAppend: 61,
+  serviceAppendReply: 62,
 };
 const raftTypeNames = namesByNumber(raftTypes);
 const paxosTypeNames = namesByNumber(paxosTypes);
@@ -98,6 +100,8 @@ function frameBytesBound(message: PeerMessage): number {
     for (const entry of inner.entries) bytes += entryBytesBound(entry) + 8;
   } else if (message.type === "forward" && message.operation.kind === "append") {
     for (const record of message.operation.records) bytes += record.length + 8;
+  } else if (message.type === "serviceAppend") {
+    for (const record of message.records) bytes += record.length + 8;
   } else if (message.type === "snapshotChunk") {
     bytes += message.logStart.length + message.data.length;
   } else if (message.type === "stateHash") {

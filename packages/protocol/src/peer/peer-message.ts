@@ -21,7 +21,9 @@ export type PeerMessage =
   | SnapshotChunk
   | SnapshotRefused
   | StateHashes
-  | Stored;
+  | Stored
+  | ServiceAppend
+  | ServiceAppendReply;
 
 /** One message of one Raft group. */
 export interface RaftPeerMessage {
@@ -186,4 +188,28 @@ export interface Stored {
   readonly type: "stored";
   readonly shard: number;
   readonly upTo: number;
+}
+
+/** An append to a log that a service keeps, for the leader of the cell to write together with those of all nodes. */
+export interface ServiceAppend {
+  readonly type: "serviceAppend";
+  /** Tells the logs of a node apart: a checksum of the segment's parameters. */
+  readonly log: number;
+  /** Below 2^48, new for each append. */
+  readonly request: number;
+  /** At least one. */
+  readonly records: readonly Uint8Array[];
+}
+
+export interface ServiceAppendReply {
+  readonly type: "serviceAppendReply";
+  readonly request: number;
+  readonly outcome:
+    | { readonly kind: "appended"; readonly first: number; readonly last: number }
+    /** Surely not in the log; it is sealed. */
+    | { readonly kind: "sealed" }
+    /** Surely not in the log: the sender may write by itself. */
+    | { readonly kind: "refused" }
+    /** It may be in the log. */
+    | { readonly kind: "unknown" };
 }
