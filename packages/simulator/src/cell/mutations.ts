@@ -2,7 +2,7 @@
  * Deliberate bugs of a cell, each with swarm settings that favour it, and whether the simulator sees them. The tables
  * are records over the unions of the packages, so that a new mutation without a line here does not compile.
  */
-import type { CellMutation, CheckpointerMutation, MetadataMutation, ReplicaMutation } from "@quipu/cluster";
+import type { CellMutation, CheckpointerMutation, ReplicaMutation } from "@quipu/cluster";
 import type { MultiPaxosMutation, RaftMutation } from "@quipu/consensus";
 import type { CounterMutation } from "@quipu/counters";
 import type { LogMutation, GroupMutation, VirtualLogMutation } from "@quipu/log";
@@ -234,10 +234,6 @@ const chain: Readonly<Record<VirtualLogMutation, Favours>> = {
   "dropped-on-own-checkpoint": lateSwitching,
 };
 
-const metadata: Readonly<Record<MetadataMutation, Favours>> = {
-  "metadata-shown-before-file": { ...switching, crashEveryEvents: 1_000, ioLatencyUsMax: 5_000, crashKeeps: "none" },
-};
-
 const cell: Readonly<Record<CellMutation, Favours>> = {
   "install-before-store-sync": { ...snapshots, crashAtEffect: 100 },
   "snapshot-chunk-unchecked": {
@@ -304,7 +300,6 @@ export const cellMutationCases: readonly CellMutationCase[] = [
   ...casesOf(engine, (name) => ({ engine: name })),
   ...casesOf(multiPaxos, (name) => ({ multiPaxos: name }), "multi-paxos: "),
   ...casesOf(chain, (name) => ({ chain: name })),
-  ...casesOf(metadata, (name) => ({ metadata: name })),
   ...casesOf(cell, (name) => ({ cell: name })),
   ...casesOf(log, (name) => ({ log: name })),
   ...casesOf(replica, (name) => ({ replica: name })),
