@@ -12,7 +12,6 @@ export { defaultReplicaLimits, type ReplicaLimits } from "./limits.ts";
 export { LogClock } from "./log-clock.ts";
 export type {
   CellMutation,
-  MetadataMutation,
   CheckpointerMutation,
   FoundingMutation,
   ReplicaMutation,

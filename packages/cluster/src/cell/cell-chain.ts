@@ -35,7 +35,6 @@ import {
   type VirtualLogMutation,
 } from "@quipu/log";
 import { isTemporary } from "../log-errors.ts";
-import type { MetadataMutation } from "../mutation.ts";
 import { ShardLinks } from "../shard-links.ts";
 import type { SnapshotLink } from "../snapshot/settings.ts";
 import {
@@ -71,7 +70,6 @@ export interface CellChainOptions {
     readonly core?: RaftMutation;
     readonly multiPaxos?: MultiPaxosMutation;
     readonly chain?: VirtualLogMutation;
-    readonly metadata?: MetadataMutation;
   };
 }
 
@@ -129,7 +127,6 @@ export async function openCellChain(options: CellChainOptions, hub: PeerHub, fil
       clock,
       random,
       onFatal,
-      ...(options.mutations?.metadata === undefined ? {} : { mutation: options.mutations.metadata }),
     });
     holder.stored = new StoredPositions({ shard, link, clock, configuration: () => holder.configuration });
     return { engines, metadata: holder.metadata, link, opened: holder.open(), close: () => holder.close() };

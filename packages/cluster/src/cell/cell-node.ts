@@ -57,7 +57,6 @@ export interface CellMutations {
   readonly cell?: CellMutation;
   readonly multiPaxos?: MultiPaxosMutation;
   readonly chain?: VirtualLogMutation;
-  readonly metadata?: MetadataMutation;
 }
 
 export interface CellNodeSettings {

@@ -388,7 +388,6 @@ export class CellHost {
   /** The process ends by itself: allowed only where a disk failed or was damaged. */
   #ended(error: unknown, when: "start" | "fatal" | "stop"): void {
     this.#around.note(`node ${this.node} ended (${when}): ${describe(error)}`);
-    if (process.env["SIMSTACK"]) console.error((error as Error).stack);
     const cause = rootOf(error);
     if (cause instanceof SimulationFailure) throw cause;
     if (when === "start" && cause instanceof QuipuError && cause.code === "OVERLOADED") {

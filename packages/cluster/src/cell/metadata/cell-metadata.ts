@@ -9,7 +9,6 @@ import { type Clock, lsn, QuipuError, type Random } from "@quipu/core";
 import type { LogDelivery, Loglet, MetadataStore, Register, Subscription } from "@quipu/log";
 import type { SnapshotChunk, SnapshotRequest } from "@quipu/protocol";
 import { crc32 } from "node:zlib";
-import type { MetadataMutation } from "../../mutation.ts";
 import type { SnapshotLink } from "../../snapshot/settings.ts";
 import {
   applyCommand,
@@ -32,8 +31,6 @@ export interface CellMetadataOptions {
   readonly random: Random;
   /** A record that does not decode, a failed disk: the owner ends the process. */
   readonly onFatal: (error: unknown) => void;
-  /** Tests only. */
-  readonly mutation?: MetadataMutation;
 }
 
 /** The number under which the registers travel, in messages that otherwise carry the state of a shard. */
@@ -202,8 +199,7 @@ export class CellMetadata implements MetadataStore {
 
   /** False where the disk refuses for good, or this store is closed. */
   async #store(state: MetadataState): Promise<boolean> {
-    const { file, key, onFatal, mutation } = this.#options;
-    if (mutation === "metadata-shown-before-file") this.#show(state);
+    const { file, key, onFatal } = this.#options;
     for (;;) {
       try {
         if (!(await file.compareAndSet(key, this.#fileVersion, encodeState(state)))) {
