@@ -12,6 +12,7 @@ export { defaultReplicaLimits, type ReplicaLimits } from "./limits.ts";
 export { LogClock } from "./log-clock.ts";
 export type {
   CellMutation,
+  MetadataMutation,
   CheckpointerMutation,
   FoundingMutation,
   ReplicaMutation,

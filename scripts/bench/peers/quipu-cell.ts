@@ -161,7 +161,7 @@ export class QuipuCell implements Peer {
   }
 
   /** What the command line asks, without a process of its own that would take a core meanwhile. */
-  async #ask(request: { readonly type: string }, through: string): Promise<void> {
+  async #ask(request: Readonly<Record<string, unknown>>, through: string): Promise<void> {
     const response = await fetch(`http://127.0.0.1:${this.#place(through).httpPort}/v1/cluster/requests`, {
       method: "POST",
       headers: { "content-type": "application/json" },

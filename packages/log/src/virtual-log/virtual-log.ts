@@ -17,16 +17,16 @@ import type {
   LogletName,
   LogReplication,
   MetadataStore,
-  Register,
   Subscription,
   Tail,
   VirtualLog,
 } from "../loglet.ts";
-import { announced, decodeChain, encodeChain, extended, foundedChain, nameOf, without } from "./chain.ts";
+import { announced, decodeChain, encodeChain, extended, nameOf, without } from "./chain.ts";
 import { type ChainMembers, ChainReplication } from "./chain-replication.ts";
 import { ChainReader } from "./chain-reader.ts";
 import type { VirtualLogMutation } from "./mutation.ts";
 import { OpenSegment } from "./open-segment.ts";
+import { found, load } from "./stored-chain.ts";
 
 export interface VirtualLogOptions {
   readonly metadata: MetadataStore;
@@ -130,8 +130,14 @@ class ChainedLog implements VirtualLog {
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       await this.#holding;
       const last = this.#last();
-      const tail = await last.tail();
-      if (!tail.sealed) return tail;
+      try {
+        const tail = await last.tail();
+        if (!tail.sealed) return tail;
+      } catch (error) {
+        // It was given up on this node while it was asked: there is a successor.
+        if (this.#closed || last === this.#last()) throw error;
+        continue;
+      }
       await this.#exclusively(() => this.#finish(last));
     }
     throw new QuipuError("OVERLOADED", `the log was sealed ${attemptsMax} times during one look at its tail`);
@@ -160,8 +166,25 @@ class ChainedLog implements VirtualLog {
   async trim(upTo: Lsn): Promise<void> {
     const { members } = this.#options;
     const agreed = members === undefined ? upTo : lsn(Math.min(upTo, members.agreed(upTo)));
-    for (const segment of [...this.#segments]) await segment.trim(segment.replication === undefined ? agreed : upTo);
-    await this.dropTrimmed();
+    for (const segment of [...this.#segments]) {
+      const trimmed = segment.trim(segment.replication === undefined ? agreed : upTo);
+      await trimmed.catch((error: unknown) => this.#unlessDropped(segment, error));
+    }
+    // Best effort: the next trim comes by again.
+    await this.dropTrimmed().catch(unlessBroken);
+  }
+
+  /** Another node may have dropped the segment, and given back what kept it, before this one has heard of it. */
+  async #unlessDropped(segment: OpenSegment, error: unknown): Promise<void> {
+    const isGone = error instanceof QuipuError && error.code === "LOG_CORRUPT";
+    if (!isGone) throw error;
+    if (!this.#segments.includes(segment)) return;
+    let isKnown = true;
+    await this.#exclusively(() => this.#refresh()).catch((failure: unknown) => {
+      unlessBroken(failure);
+      isKnown = false;
+    });
+    if (isKnown && this.#segments.includes(segment)) throw error;
   }
 
   replication(): LogReplication | undefined {
@@ -203,6 +226,8 @@ class ChainedLog implements VirtualLog {
   }
 
   async dropTrimmed(): Promise<void> {
+    const { members } = this.#options;
+    if (members !== undefined) for (const reader of [...this.#readers]) reader.look(members.storedElsewhere());
     const [first] = this.#segments;
     if (first?.isTrimmed !== true && first?.isNeededNoMore !== true) return;
     await this.#exclusively(async () => {
@@ -333,8 +358,11 @@ class ChainedLog implements VirtualLog {
       await this.#adopt(chain);
       return;
     }
-    await this.#engine(next.engine).discard(next.parameters);
     await this.#refresh();
+    // A store that goes over a change of its own in a snapshot takes it for somebody else's: the chain itself says.
+    const names = [...this.#chain.segments, ...(this.#chain.next === undefined ? [] : [this.#chain.next])];
+    if (names.some((name) => nameOf(name) === nameOf(next))) return;
+    await this.#engine(next.engine).discard(next.parameters);
   }
 
   /** Seals the last segment, if a successor is announced, and extends the chain by it. */
@@ -384,9 +412,7 @@ class ChainedLog implements VirtualLog {
   async #adopt(chain: Chain): Promise<void> {
     const before = this.#segments;
     const segments = await this.#openAll(chain);
-    const goOver = async (): Promise<void> => {
-      // What the old last segment refuses must be held before anything goes to the new one.
-      await before.at(-1)?.idle();
+    const goOver = (): void => {
       chain.segments.forEach(({ end }, i) => {
         const segment = segments[i];
         if (segment !== undefined) segment.end = end;
@@ -397,8 +423,16 @@ class ChainedLog implements VirtualLog {
       for (const segment of segments) if (!before.includes(segment)) this.#replication.watch(segment);
       for (const reader of this.#readers) reader.follow();
     };
-    if (before.length === 0 || before.at(-1) === segments.at(-1)) await goOver();
-    else await this.#withAppendsHeld(goOver);
+    const last = before.at(-1);
+    // Where the last segment stays, appends go on: there may never be a moment without one.
+    if (last === undefined || last === segments.at(-1)) goOver();
+    else {
+      await this.#withAppendsHeld(async () => {
+        // What the old last segment refuses must be held before anything goes to the new one.
+        await last.idle();
+        goOver();
+      });
+    }
     this.#options.onChain?.(chain);
     await this.#openNext();
     for (const segment of before) {
@@ -455,39 +489,7 @@ class ChainedLog implements VirtualLog {
   }
 }
 
-async function load({ metadata, key }: VirtualLogOptions): Promise<Chain | undefined> {
-  const stored = await metadata.get(key);
-  return stored === undefined ? undefined : decodeChain(key, stored.version, stored.value);
-}
-
-async function found(options: VirtualLogOptions): Promise<Chain> {
-  const { metadata, key, engines, initialEngine, founding } = options;
-  if (founding === "waits") return decodeStored(key, await appears(metadata, key));
-  const engine = engines[initialEngine];
-  if (engine === undefined) throw new QuipuError("INVALID_CONFIGURATION", `there is no log engine "${initialEngine}"`);
-  const first = founding ?? { engine: initialEngine, parameters: await engine.prepare() };
-  const chain = foundedChain(lsn(1), first);
-  if (await metadata.compareAndSet(key, 0, encodeChain(chain))) return chain;
-  if (founding === undefined) await engine.discard(first.parameters);
-  const stored = await load(options);
-  invariant(stored !== undefined, `the chain ${key} was there and is gone`);
-  return stored;
-}
-
-/** Resolves when others have founded the log and this node has heard of it. */
-function appears(metadata: MetadataStore, key: string): Promise<Register> {
-  return new Promise((resolve) => {
-    const look = (): void => {
-      const known = metadata.known?.(key);
-      if (known === undefined) return;
-      subscription?.close();
-      resolve(known);
-    };
-    const subscription = metadata.watch?.(look);
-    look();
-  });
-}
-
-function decodeStored(key: string, { version, value }: Register): Chain {
-  return decodeChain(key, version, value);
+/** What the metadata store refuses is tried again later; a broken invariant is not. */
+function unlessBroken(error: unknown): void {
+  if (!(error instanceof QuipuError)) throw error;
 }

@@ -47,6 +47,8 @@ export class ServiceEngines {
   readonly #options: ServiceEnginesOptions;
   /** By engine, endpoints and prefix. */
   readonly #open: Map<string, Promise<OpenService>> = new Map();
+  /** By engine: where the newest segment is that the chain names. */
+  readonly #newest: Map<ServiceEngineName, Place> = new Map();
 
   constructor(options: ServiceEnginesOptions) {
     this.#options = options;
@@ -72,14 +74,16 @@ export class ServiceEngines {
   #engine(name: ServiceEngineName): LogletEngine {
     return {
       prepare: async (request) => {
-        const asked = request === undefined ? {} : (JSON.parse(request) as EngineRequest);
-        const place = this.#placeOf(name, asked);
+        // Nobody asked: the log goes on in another segment where it is.
+        const newest = request === undefined ? this.#newest.get(name) : undefined;
+        const place = newest ?? this.#placeOf(name, request === undefined ? {} : (JSON.parse(request) as EngineRequest));
         const { engine } = await this.#at(name, place);
         const { log } = JSON.parse(await engine.prepare()) as { readonly log: string };
         return JSON.stringify({ ...place, log });
       },
       open: async (parameters) => {
         const place = decodePlace(name, parameters);
+        this.#newest.set(name, place);
         const { engine } = await this.#at(name, place);
         return await engine.open(JSON.stringify({ log: place.log }));
       },
