@@ -26,3 +26,4 @@ export {
   type Network,
 } from "./ports.ts";
 export { errorCatalogue, type ErrorCode, type ErrorDescription, type Outcome, QuipuError } from "./errors.ts";
+export { NumberQueue } from "./number-queue.ts";

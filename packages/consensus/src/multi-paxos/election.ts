@@ -10,7 +10,7 @@ import { ballotOf, noBallot, roundOf } from "./ballot.ts";
 import type { ElectionReply } from "./messages.ts";
 import type { MultiPaxosSettings } from "./settings.ts";
 
-/** The others hear within one round that it is not content, and find out within the next that nobody is. */
+/** The end at hand, and three more: others hear that it is not content, and then find out that nobody is. */
 const restingRounds = 4;
 
 interface Heard {

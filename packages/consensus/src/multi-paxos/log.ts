@@ -2,7 +2,7 @@
  * The slots in memory: what this member has accepted in each, which persist wrote it, and what is chosen. Slots may be
  * empty beyond the chosen prefix. Knows nothing of disks, messages or roles.
  */
-import { invariant } from "@quipu/core";
+import { invariant, NumberQueue } from "@quipu/core";
 import type { Entry, LogStart, RestoredState } from "../contract.ts";
 import { entryBytes, lower, moved } from "../entries.ts";
 import type { LogIndex, Term } from "../quantities.ts";
@@ -12,7 +12,7 @@ export class PaxosLog {
   /** Slot i stands at `start.index + 1 + i`; the last is not empty. */
   #entries: (Entry | undefined)[] = [];
   /** By whose token it was given to the disk; 0: it was there at the start. */
-  #tokens: number[] = [];
+  readonly #tokens = new NumberQueue();
   /** Of the lowest slot that holds a seal, chosen or not. */
   #sealIndex: LogIndex | undefined;
   /**
@@ -86,7 +86,7 @@ export class PaxosLog {
   /** What stands in this slot is on disk; of slots that are trimmed, too. */
   isDurable(index: LogIndex): boolean {
     if (index <= this.#persisted) return true;
-    const token = this.#tokens[index - this.#start.index - 1];
+    const token = this.#tokens.at(index - this.#start.index - 1);
     return token !== undefined && token <= this.#completedToken && this.entry(index) !== undefined;
   }
 
@@ -143,7 +143,7 @@ export class PaxosLog {
       const before = this.#entries[at];
       if (before !== undefined) size -= entryBytes(before);
       this.#entries[at] = entry;
-      this.#tokens[at] = token;
+      this.#tokens.set(at, token);
       if (index <= this.#persisted) this.#persisted = moved(index, -1);
     }
     this.#retainedBytes += size;
@@ -213,7 +213,7 @@ export class PaxosLog {
     const gone = upTo - this.#start.index;
     for (let at = 0; at < gone; at++) this.#retainedBytes -= entryBytes(this.#entries[at] as Entry);
     this.#entries = this.#entries.slice(gone);
-    this.#tokens = this.#tokens.slice(gone);
+    this.#tokens.dropFirst(gone);
     this.#start = start;
     return start;
   }
@@ -228,7 +228,7 @@ export class PaxosLog {
     const kept = forgets ? [] : above.filter((entry) => entry !== undefined);
     this.#start = start;
     this.#entries = [];
-    this.#tokens = [];
+    this.#tokens.cutTo(0);
     this.#committed = start.index;
     this.#persisted = start.index;
     this.#retainedBytes = 0;
@@ -240,12 +240,12 @@ export class PaxosLog {
 
   #cutTo(length: number): void {
     this.#entries.length = length;
-    this.#tokens.length = length;
+    this.#tokens.cutTo(length);
   }
 
   #advancePersisted(): void {
     for (let at = this.#persisted - this.#start.index; at < this.#entries.length; at++) {
-      if (this.#entries[at] === undefined || (this.#tokens[at] as number) > this.#completedToken) break;
+      if (this.#entries[at] === undefined || (this.#tokens.at(at) as number) > this.#completedToken) break;
       this.#persisted = moved(this.#start.index, at + 1);
     }
   }

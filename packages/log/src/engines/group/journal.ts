@@ -5,6 +5,7 @@
  * trimmed, or stand further back in it once more.
  */
 import type { Entry, LogIndex, LogStart } from "@quipu/consensus";
+import { NumberQueue } from "@quipu/core";
 import {
   encodeGroupState,
   encodeJournalCut,
@@ -18,9 +19,6 @@ import { type LogLayout, type PlannedWrite, stateAfter } from "./log-layout.ts";
 
 /** What a record is about: a slot; or, negative, a cut of all slots from there on. */
 type Place = number;
-
-/** What means nothing any more waits until there is so much of it, and leaves together. */
-const keptMax = 1024;
 
 /** A journal as it was found. */
 export interface Journal {
@@ -70,13 +68,13 @@ export class JournalLayout implements LogLayout {
   readonly maySplit = true;
   readonly #keepsHardState: boolean;
   #state: GroupState;
-  /** Of record `#first + i` at `#head + i`; what stands before `#head` is gone. */
-  #places: Place[] = [];
-  #head = 0;
+  /** Of record `#first + i`. */
+  readonly #places = new NumberQueue();
   /** Number of the first record. */
   #first: number;
-  /** Which record says what slot `#below + 1 + i` holds. Those up to the start of the log mean nothing. */
-  #holders: (number | undefined)[] = [];
+  /** Which record says what slot `#below + 1 + i` holds; 0: none does. */
+  readonly #holders = new NumberQueue();
+  /** The start of the log, as it is on disk. */
   #below: number;
 
   constructor(
@@ -87,7 +85,7 @@ export class JournalLayout implements LogLayout {
     this.#keepsHardState = keepsHardState;
     this.#first = journal?.first ?? 1;
     this.#below = start.index;
-    for (const place of journal?.places ?? []) this.#append(place);
+    this.#append(journal?.places ?? []);
   }
 
   get start(): LogStart {
@@ -142,14 +140,14 @@ export class JournalLayout implements LogLayout {
         this.#state = after;
         if (restartAt !== undefined) this.#begin(restartAt);
         if (trimUpTo !== undefined) this.#drop(trimUpTo);
-        this.#forgetSlots();
-        for (const place of places) this.#append(place);
+        this.#beginAfter(after.start.index);
+        this.#append(places);
       },
     };
   }
 
   get #next(): number {
-    return this.#first + this.#places.length - this.#head;
+    return this.#first + this.#places.length;
   }
 
   /**
@@ -161,53 +159,60 @@ export class JournalLayout implements LogLayout {
     const start = restart?.index ?? 0;
     const kept = new Set<number>(restated.map(({ index }) => index));
     const isLost = (slot: number): boolean => slot > start && !kept.has(slot);
-    return before.some(isLost) || this.#holders.some((held, i) => held !== undefined && isLost(this.#below + 1 + i));
+    return before.some(isLost) || this.#heldSlots().some(isLost);
   }
 
   /** The last of the first records that say nothing any more once the log begins after `start`. */
   #idleUpTo(start: LogStart): number | undefined {
-    let at = this.#head;
+    let at = 0;
     for (; at < this.#places.length; at++) {
-      const place = this.#places[at] as Place;
-      if (place > start.index && this.#holder(place) === this.#first + at - this.#head) break;
+      const place = this.#places.at(at) as Place;
+      if (place > start.index && this.#holders.at(place - this.#below - 1) === this.#first + at) break;
     }
-    return at === this.#head ? undefined : this.#first + at - this.#head - 1;
+    return at === 0 ? undefined : this.#first + at - 1;
   }
 
-  #append(place: Place): void {
-    const number = this.#next;
-    this.#places.push(place);
-    if (place > this.#below) this.#holders[place - this.#below - 1] = number;
-    else if (place < 0) this.#holders.length = Math.min(this.#holders.length, Math.max(0, -place - this.#below - 1));
+  #append(added: readonly Place[]): void {
+    let number = this.#next;
+    for (const place of added) {
+      const at = place - this.#below - 1;
+      if (place < 0) this.#holders.cutTo(Math.max(0, -place - this.#below - 1));
+      else if (at >= 0) this.#hold(at, number);
+      this.#places.push(place);
+      number += 1;
+    }
   }
 
-  #holder(slot: number): number | undefined {
-    return this.#holders[slot - this.#below - 1];
+  #hold(at: number, number: number): void {
+    if (at < this.#holders.length) {
+      this.#holders.set(at, number);
+      return;
+    }
+    // A hole, as far as the core has one: it holds its slots next to each other too.
+    while (this.#holders.length < at) this.#holders.push(0);
+    this.#holders.push(number);
   }
 
-  /** None of them is what a slot holds, unless it is a slot below the start. */
+  #heldSlots(): readonly number[] {
+    const slots: number[] = [];
+    for (let at = 0; at < this.#holders.length; at++) if (this.#holders.at(at) !== 0) slots.push(this.#below + 1 + at);
+    return slots;
+  }
+
+  /** None of them is what a slot above the start holds. */
   #drop(upTo: number): void {
-    this.#head += upTo + 1 - this.#first;
+    this.#places.dropFirst(upTo + 1 - this.#first);
     this.#first = upTo + 1;
-    if (this.#head > keptMax && this.#head * 2 > this.#places.length) {
-      this.#places = this.#places.slice(this.#head);
-      this.#head = 0;
-    }
   }
 
-  /** Those below the start. */
-  #forgetSlots(): void {
-    const gone = this.start.index - this.#below;
-    if (gone <= keptMax || gone * 2 <= this.#holders.length) return;
-    this.#holders = this.#holders.slice(gone);
-    this.#below = this.start.index;
+  #beginAfter(start: number): void {
+    this.#holders.dropFirst(start - this.#below);
+    this.#below = start;
   }
 
   #begin(first: number): void {
-    this.#places = [];
-    this.#head = 0;
+    this.#places.cutTo(0);
     this.#first = first;
-    this.#holders = [];
-    this.#below = this.start.index;
+    this.#holders.cutTo(0);
   }
 }
