@@ -86,6 +86,8 @@ export interface OpeningChain {
   readonly link: SnapshotLink;
   /** The virtual log. Rejects with SHUTTING_DOWN where it is closed before. */
   readonly opened: Promise<VirtualLog>;
+  /** What a service said of the logs that it keeps: nothing is wrong with this node. */
+  isOfService(error: unknown): boolean;
   close(): Promise<void>;
 }
 
@@ -126,7 +128,14 @@ export async function openCellChain(options: CellChainOptions, hub: PeerHub, fil
       onFatal,
     });
     holder.stored = new StoredPositions({ shard, link, clock, configuration: () => holder.configuration });
-    return { engines, metadata: holder.metadata, link, opened: holder.open(), close: () => holder.close() };
+    return {
+      engines,
+      metadata: holder.metadata,
+      link,
+      opened: holder.open(),
+      isOfService: (error) => holder.isOfService(error),
+      close: () => holder.close(),
+    };
   } catch (error) {
     await holder.close();
     throw error;
@@ -151,6 +160,7 @@ class ChainHolder {
   #log: VirtualLog | undefined;
   /** As adopted last. */
   #chain: Chain | undefined;
+  readonly #fromServices: WeakSet<QuipuError> = new WeakSet();
   #isClosed = false;
 
   constructor(options: CellChainOptions, hub: PeerHub, files: ChainFiles, floor: GroupFloor) {
@@ -225,7 +235,7 @@ class ChainHolder {
           raft: this.#givingBack(this.engines.raft),
           "multi-paxos": this.#givingBack(this.engines.multiPaxos),
           local: this.#givingBack(this.#local),
-          ...engines,
+          ...Object.fromEntries(Object.entries(engines ?? {}).map(([name, engine]) => [name, this.#outside(engine)])),
         },
         initialEngine,
         ...(founding === undefined ? {} : { founding }),
@@ -245,6 +255,10 @@ class ChainHolder {
     this.#log = log;
     if (this.#isClosed) await log.close();
     return log;
+  }
+
+  isOfService(error: unknown): boolean {
+    return error instanceof QuipuError && this.#fromServices.has(error);
   }
 
   async close(): Promise<void> {
@@ -278,6 +292,19 @@ class ChainHolder {
     if (group <= this.#floor.floor || group === metadataGroup) return false;
     const numbers = this.#chain === undefined ? [] : groupsOf(this.#chain);
     return numbers.includes(group) || group > Math.max(0, ...numbers);
+  }
+
+  /** A service that has lost a log says the same as a disk that has: who said it is remembered. */
+  #outside(engine: LogletEngine): LogletEngine {
+    return {
+      prepare: (request) => engine.prepare(request),
+      open: (parameters) =>
+        engine.open(parameters).catch((error: unknown) => {
+          if (error instanceof QuipuError) this.#fromServices.add(error);
+          throw error;
+        }),
+      discard: (parameters) => engine.discard(parameters),
+    };
   }
 
   /** Nothing is given back before this node is sure to remember that. */
