@@ -22,6 +22,11 @@ export class EtcdClient {
     this.#settings = settings;
     if (settings.endpoints.length === 0) throw new QuipuError("INVALID_CONFIGURATION", "etcd: no endpoints");
     for (const endpoint of settings.endpoints) {
+      // It is told wherever the endpoint is: in the chain, in errors, in logs.
+      if (endpoint.includes("@")) {
+        const what = `etcd: the endpoint "${endpoint.replace(/^.*@/s, "...@")}" names a user`;
+        throw new QuipuError("INVALID_CONFIGURATION", `${what}, which is a setting of its own`);
+      }
       if (!URL.canParse(endpoint) || !/^https?:$/.test(new URL(endpoint).protocol)) {
         throw new QuipuError("INVALID_CONFIGURATION", `etcd: "${endpoint}" is no http:// or https:// address`);
       }

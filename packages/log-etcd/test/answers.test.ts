@@ -211,3 +211,14 @@ test.each([
 ])("%s is INVALID_CONFIGURATION at once", (_, options) => {
   expect(() => etcdService({ clock, ...options })).toThrow(expect.objectContaining({ code: "INVALID_CONFIGURATION" }));
 });
+
+test("an endpoint with a password is refused without telling it", () => {
+  let refusal: unknown;
+  try {
+    etcdService({ clock, endpoints: ["http://joe:s3cret@127.0.0.1:2379"] });
+  } catch (error) {
+    refusal = error;
+  }
+  expect(refusal).toMatchObject({ code: "INVALID_CONFIGURATION" });
+  expect(String(refusal)).not.toContain("s3cret");
+});

@@ -1,5 +1,7 @@
-/** Where the engines on services look for their service. */
+/** Where the engines on services look for their service, and who hears when nobody is there. */
+import { defaultReplicaLimits } from "@quipu/cluster";
 import type { Clock } from "@quipu/core";
+import { externalEngineSettings } from "@quipu/log";
 import { expect, test } from "vitest";
 import { ServiceEngines } from "../src/engines/service-engines.ts";
 import { silentLog } from "../src/log.ts";
@@ -37,4 +39,8 @@ test("a new segment that nobody asked for goes where the log is", async () => {
   } finally {
     await services.close();
   }
+});
+
+test("callers hear of the service what is wrong with it, before they hear that it takes too long", () => {
+  expect(externalEngineSettings.deadlineMs).toBeLessThan(defaultReplicaLimits.requestDeadlineMs - 1000);
 });

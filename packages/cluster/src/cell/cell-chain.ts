@@ -89,6 +89,8 @@ export interface OpeningChain {
   readonly link: SnapshotLink;
   /** The virtual log. Rejects with SHUTTING_DOWN where it is closed before. */
   readonly opened: Promise<VirtualLog>;
+  /** What a service said of the logs that it keeps: nothing is wrong with this node. */
+  isOfService(error: unknown): boolean;
   close(): Promise<void>;
 }
 
@@ -129,7 +131,14 @@ export async function openCellChain(options: CellChainOptions, hub: PeerHub, fil
       onFatal,
     });
     holder.stored = new StoredPositions({ shard, link, clock, configuration: () => holder.configuration });
-    return { engines, metadata: holder.metadata, link, opened: holder.open(), close: () => holder.close() };
+    return {
+      engines,
+      metadata: holder.metadata,
+      link,
+      opened: holder.open(),
+      isOfService: (error) => holder.isOfService(error),
+      close: () => holder.close(),
+    };
   } catch (error) {
     await holder.close();
     throw error;
@@ -156,6 +165,7 @@ class ChainHolder {
   #log: VirtualLog | undefined;
   /** As adopted last. */
   #chain: Chain | undefined;
+  readonly #fromServices: WeakSet<QuipuError> = new WeakSet();
   #isClosed = false;
 
   constructor(options: CellChainOptions, hub: PeerHub, files: ChainFiles, floor: GroupFloor) {
@@ -185,7 +195,7 @@ class ChainHolder {
     });
     const writer = new OneWriter({ hub, clock, random, leader: () => this.#metadataView().leader });
     this.#services = Object.fromEntries(
-      Object.entries(options.engines ?? {}).map(([name, engine]) => [name, writer.over(engine)]),
+      Object.entries(options.engines ?? {}).map(([name, engine]) => [name, writer.over(this.#outside(engine))]),
     );
     wal.onSegmentBegun = (): void => this.engines.rewritePinned();
     this.#local = localInCell({ wal: wal.wal, member: hub.member, plan: () => this.#plan() });
@@ -258,6 +268,10 @@ class ChainHolder {
     return log;
   }
 
+  isOfService(error: unknown): boolean {
+    return error instanceof QuipuError && this.#fromServices.has(error);
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     this.stored?.close();
@@ -289,6 +303,19 @@ class ChainHolder {
     if (group <= this.#floor.floor || group === metadataGroup) return false;
     const numbers = this.#chain === undefined ? [] : groupsOf(this.#chain);
     return numbers.includes(group) || group > Math.max(0, ...numbers);
+  }
+
+  /** A service that has lost a log says the same as a disk that has: who said it is remembered. */
+  #outside(engine: LogletEngine): LogletEngine {
+    return {
+      prepare: (request) => engine.prepare(request),
+      open: (parameters) =>
+        engine.open(parameters).catch((error: unknown) => {
+          if (error instanceof QuipuError) this.#fromServices.add(error);
+          throw error;
+        }),
+      discard: (parameters) => engine.discard(parameters),
+    };
   }
 
   /** Nothing is given back before this node is sure to remember that. */

@@ -14,6 +14,7 @@ import {
 import type { CellMutation } from "../mutation.ts";
 import { type CellChainOptions, chainKey, openCellChain, type OpeningChain } from "./cell-chain.ts";
 import { type CellIdentity, IdentityRegister, newGeneration } from "./identity.ts";
+import { keepsAlone } from "./kept-alone.ts";
 import { cellWalDirectory, isDamage, isUsed, openWal, type WalOptions } from "./node-wal.ts";
 import { onlyVoterDamage, OnlyVoterRegister } from "./only-voter.ts";
 
@@ -71,7 +72,8 @@ async function open(options: CellLogOptions, closers: Closers): Promise<Omit<Cel
   const files = { identity, metadata, onlyVoter };
   let member = await openMember(options, files, closers);
   if (typeof member === "string") {
-    if (onlyVoter.isOnlyVoter(identity.present)) throw onlyVoterDamage(member);
+    const isOnlyCopy = onlyVoter.isOnlyVoter(identity.present) || (await keepsAlone(metadata, identity.present));
+    if (isOnlyCopy) throw onlyVoterDamage(member);
     damage = member;
     await becomeAnother(options, identity);
     member = await openMember(options, files, closers);
@@ -99,9 +101,11 @@ async function openMember(
   const closersBefore = closers.length;
   closers.push(() => wal.wal.close());
   const hub = openPeerHub({ network: options.network, cell: options.cell, member: identity.member });
+  let opening: OpeningChain | undefined;
   try {
-    const opening = await openCellChain(options, hub, { wal, file: metadata, identity, onlyVoter });
-    closers.push(() => opening.close());
+    opening = await openCellChain(options, hub, { wal, file: metadata, identity, onlyVoter });
+    const { close } = opening;
+    closers.push(close);
     // What the chain names is there, or this node's part of it is lost: found out before anybody relies on it.
     const known = opening.metadata.known(chainKey);
     if (known !== undefined && !isNew) await opening.opened;
@@ -109,7 +113,7 @@ async function openMember(
     return { hub, opening };
   } catch (error) {
     // Sound to the write-ahead log, but not what the engine or the chain has written: lost all the same.
-    if (isNew || !isDamage(error)) throw error;
+    if (isNew || !isDamage(error) || opening?.isOfService(error) === true) throw error;
     while (closers.length > closersBefore) await closers.pop()?.();
     return error.message;
   }

@@ -13,6 +13,7 @@ import { type Configuration, type MemberId, memberOf } from "@quipu/consensus";
 import { QuipuError } from "@quipu/core";
 import type { MetadataStore } from "@quipu/log";
 import { type CellIdentity, IdentityRegister } from "./identity.ts";
+import { keepsAlone } from "./kept-alone.ts";
 
 interface StoredVoter {
   /** Of another member, were it one of this node's disk, it says nothing. */
@@ -89,12 +90,13 @@ export async function mayRefetch(metadata: MetadataStore): Promise<boolean> {
   if (identity?.state !== "member") return false;
   const register = new OnlyVoterRegister(metadata);
   await register.load();
-  return !register.isOnlyVoter(identity);
+  return !register.isOnlyVoter(identity) && !(await keepsAlone(metadata, identity));
 }
 
 /** In place of putting the log aside. */
 export function onlyVoterDamage(damage: string): QuipuError {
-  const what = "This node is its cell's only voter: nobody else has what its log held, so nothing was put aside";
+  const what =
+    "This node is its cell's only voter, or alone keeps a part of its log: nobody else has what its log held, so nothing was put aside";
   return new QuipuError("LOG_CORRUPT", `${damage}. ${what}. Restore the data directory as a whole.`);
 }
 

@@ -40,6 +40,11 @@ const address = z.object({
   host: z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, "a host is a name or an address"),
   port: z.number().int().min(1).max(65_535),
 });
+/** It is told to whoever asks what the log is on. */
+const endpoint = z
+  .string()
+  .max(512)
+  .regex(/^[^@]*$/, "an endpoint is host:port; user and password are settings of the nodes");
 
 export const cellRequestSchema: z.ZodType<CellRequest, CellRequest> = z
   .discriminatedUnion("type", [
@@ -52,7 +57,7 @@ export const cellRequestSchema: z.ZodType<CellRequest, CellRequest> = z
     z.object({
       type: z.literal("switchEngine"),
       engine: z.enum(engineNames),
-      endpoints: z.array(z.string().max(512)).min(1).max(16).optional(),
+      endpoints: z.array(endpoint).min(1).max(16).optional(),
       prefix: z.string().max(128).optional(),
     }),
   ])

@@ -110,8 +110,9 @@ export class CellMetadata implements MetadataStore {
     this.#outcomes.set(id, undefined);
     try {
       for (let attempt = 1; ; attempt++) {
-        // Versions only grow: no copy of this command can succeed any more.
-        const version = this.#registers.get(key)?.version ?? 0;
+        // Versions only grow: no copy of this command can succeed any more. Of what the file has: who hears that somebody was
+        // first acts upon it, and must not forget it.
+        const version = this.#stored.registers.get(key)?.version ?? 0;
         if (version !== expectedVersion && attempt === 1) return false;
         try {
           const { last } = await log.append([record]);

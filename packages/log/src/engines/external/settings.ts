@@ -36,8 +36,9 @@ export const externalEngineSettings: ExternalEngineSettings = {
   appendsMax: 4096,
   appendsBytesMax: 64 * mebibyte,
   tailsMax: 16_384,
-  // 10 s, as of the raft engine: an election of the service passes unseen.
-  deadlineMs: 10_000,
+  // An election of the service passes unseen. Less than the 10 s that a replica gives a request, whose caller would hear of
+  // nothing but those.
+  deadlineMs: 8_000,
   // Five requests in a second are nothing to a service; a reader that got no hint is late by this.
   pollMs: 200,
   retryMs: 50,
