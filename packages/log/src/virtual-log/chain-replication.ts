@@ -55,6 +55,9 @@ export class ChainReplication implements LogReplication {
       await this.#options.refresh();
       segment = this.#options.segments().find((each) => each.is(decoded));
     }
+    // A log that is not kept by members has no words and begins nothing anew. Its segment may well be gone: a snapshot of its
+    // last position outlives it.
+    if (segment === undefined && decoded.words.length === 0) return;
     if (segment === undefined) throw new QuipuError("LOG_CORRUPT", "the log goes on in a segment that is gone");
     await segment.replication?.installed(decoded.words);
   }

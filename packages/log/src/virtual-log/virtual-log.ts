@@ -160,7 +160,16 @@ class ChainedLog implements VirtualLog {
   async trim(upTo: Lsn): Promise<void> {
     const { members } = this.#options;
     const agreed = members === undefined ? upTo : lsn(Math.min(upTo, members.agreed(upTo)));
-    for (const segment of [...this.#segments]) await segment.trim(segment.replication === undefined ? agreed : upTo);
+    for (const segment of [...this.#segments]) {
+      try {
+        await segment.trim(segment.replication === undefined ? agreed : upTo);
+      } catch (error) {
+        if (segment.end === undefined) throw error;
+        // Another node may have dropped it, of which this one has not heard yet.
+        await this.#exclusively(() => this.#refresh());
+        if (this.#segments.includes(segment)) throw error;
+      }
+    }
     await this.dropTrimmed();
   }
 

@@ -4,10 +4,10 @@
  * each node's own settings, and so are endpoints that have moved since.
  */
 import { type Clock, QuipuError, type Random } from "@quipu/core";
-import { externalEngine, type ExternalService, type Loglet, type LogletEngine } from "@quipu/log";
+import { externalEngine, type ExternalService, type Loglet, type LogletEngine, type LogletName } from "@quipu/log";
 import { z } from "zod";
 import type { Log } from "../log.ts";
-import type { ServiceEngineName } from "./engine-names.ts";
+import { type EngineName, isServiceEngine, type ServiceEngineName } from "./engine-names.ts";
 import type { ServiceSettings } from "./service-settings.ts";
 
 /** What an operator says of a service. */
@@ -18,12 +18,25 @@ export interface EngineRequest {
 
 export interface ServiceEnginesOptions {
   readonly settings: ServiceSettings;
+  /** The engine that this node was started with: the settings' endpoints are of that one. Undefined: of whichever is asked for. */
+  readonly engine: EngineName | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
 }
 
+/** In front of a node's own, where it names none. */
 const prefixDefault = "/quipu";
+
+/** What is below a prefix is the same whether it ends with a slash or not. */
+function trimmed(prefix: string): string {
+  return prefix.replace(/\/+$/, "");
+}
+
+/** Below which keys of its service a node is at home. */
+export function homePrefix({ prefix = prefixDefault }: ServiceSettings): string {
+  return trimmed(prefix);
+}
 
 const placeSchema: z.ZodType<Place> = z.object({
   endpoints: z.array(z.string()).min(1),
@@ -62,6 +75,12 @@ export class ServiceEngines {
     return (await this.#at(name, this.#placeOf(name, {}))).service;
   }
 
+  /** The service that keeps a segment. */
+  async serviceOf({ engine, parameters }: LogletName): Promise<ExternalService | undefined> {
+    if (!isServiceEngine(engine)) return undefined;
+    return (await this.#at(engine, decodePlace(engine, parameters))).service;
+  }
+
   async close(): Promise<void> {
     for (const opening of this.#open.values()) {
       const opened = await opening.catch(() => undefined);
@@ -92,12 +111,13 @@ export class ServiceEngines {
   }
 
   #placeOf(name: ServiceEngineName, { endpoints, prefix }: EngineRequest): Place {
-    const { settings } = this.#options;
-    const where = endpoints ?? settings.endpoints;
+    const { settings, engine } = this.#options;
+    const isOwn = engine === undefined || engine === name || !isServiceEngine(engine);
+    const where = endpoints ?? (isOwn ? settings.endpoints : undefined);
     if (where === undefined) {
       throw new QuipuError("INVALID_ARGUMENT", `where is ${name}? Say it: --endpoints host:port,host:port,...`);
     }
-    return { endpoints: where, prefix: prefix ?? settings.prefix ?? prefixDefault };
+    return { endpoints: where, prefix: trimmed(prefix ?? settings.prefix ?? prefixDefault) };
   }
 
   #at(name: ServiceEngineName, { endpoints, prefix }: Place): Promise<OpenService> {
