@@ -139,8 +139,11 @@ class ServiceCore implements NodeCore {
       random,
       settings: { checkpoints: { intervalMs: checkpointSeconds * 1000 } },
       onWaiting: (cause) => this.#wait(cause),
-      onPublishFailure: (error) =>
-        log.warn({ error: error.message }, "no snapshot could be published; until then the log is not trimmed"),
+      onPublishFailure: (error) => {
+        // Of a service that is away every request tells.
+        if (error.code === "NOQUORUM" || error.code === "LOG_APPEND_UNKNOWN") return;
+        log.warn({ error: error.message }, "no snapshot could be published; until then the log is not trimmed");
+      },
       onFatal,
     });
     this.#node = node;

@@ -54,6 +54,12 @@ export interface FrontNodeOptions {
   readonly onFatal: (error: unknown) => void;
 }
 
+/**
+ * A record with the command that closes it fits one value of any service (ZooKeeper's 960 KiB), so that a large command is
+ * refused by itself and takes no others down with it.
+ */
+const frontReplicaLimits = { recordBytesTarget: 256 * 1024, commandBytesMax: 688 * 1024 };
+
 /** Registers of the service that holds the chain of the only shard, and names of its snapshots. */
 const chainKey = "chain/0";
 const snapshotPrefix = "snapshot/0/";
@@ -96,7 +102,7 @@ export class FrontNode {
       link: new RepositoryLink(memberId(node), repository, onFatal),
       nextIdentity: () => this.#untilAnswered(() => this.#register.nextIdentity()),
       onFatal,
-      ...(settings?.replica === undefined ? {} : { replica: settings.replica }),
+      replica: { ...frontReplicaLimits, ...settings?.replica },
       ...(settings?.checkpoints === undefined ? {} : { checkpoints: settings.checkpoints }),
       ...(settings?.snapshots === undefined ? {} : { snapshots: settings.snapshots }),
     });

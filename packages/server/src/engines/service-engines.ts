@@ -25,7 +25,13 @@ export interface ServiceEnginesOptions {
   readonly log: Log;
 }
 
-/** In front of a node's own, where it names none. */
+/**
+ * Before the replica gives its callers up (`requestDeadlineMs`, 10 s): what surely was not done is then told as such. Longer
+ * than an election of etcd or ZooKeeper takes.
+ */
+const engineSettings = { deadlineMs: 6_000 };
+
+/** Of a node that names none. */
 const prefixDefault = "/quipu";
 
 /** What is below a prefix is the same whether it ends with a slash or not. */
@@ -139,7 +145,7 @@ export class ServiceEngines {
     log.info({ service: service.description }, `the log uses ${name}`);
     const onDamage = (error: QuipuError): void =>
       log.error({ error: error.message }, "the log of a service is damaged");
-    return { service, engine: externalEngine({ service, clock, random, onDamage }) };
+    return { service, engine: externalEngine({ service, clock, random, onDamage, settings: engineSettings }) };
   }
 }
 
