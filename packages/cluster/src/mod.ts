@@ -9,6 +9,7 @@ export {
   type StoredState,
 } from "./checkpointer.ts";
 export { defaultReplicaLimits, type ReplicaLimits } from "./limits.ts";
+export { isTemporary } from "./log-errors.ts";
 export { LogClock } from "./log-clock.ts";
 export type {
   CellMutation,
@@ -50,4 +51,5 @@ export { describeFront, type FrontHome, type FrontIdentity, loadFront, requireHo
 export { FrontKeeper } from "./front/front-keeper.ts";
 export { FrontNode, type FrontNodeOptions, type FrontNodeSettings } from "./front/front-node.ts";
 export { defaultPublisherSettings, type PublisherSettings, SnapshotPublisher } from "./snapshot/publisher.ts";
+export { makeSnapshot, type MakeSnapshotOptions } from "./snapshot/make.ts";
 export { SnapshotRepository } from "./snapshot/repository.ts";
