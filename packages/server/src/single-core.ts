@@ -5,7 +5,15 @@
  *              etcd, ZooKeeper loglets ──┴→ virtual log ─┐
  *                           state store → machine ───────┴→ replica
  */
-import { Checkpointer, FrontKeeper, isTemporary, loadMachine, Replica, type ReplicaDoor, ShardDoor } from "@quipu/cluster";
+import {
+  Checkpointer,
+  FrontKeeper,
+  isTemporary,
+  loadMachine,
+  Replica,
+  type ReplicaDoor,
+  ShardDoor,
+} from "@quipu/cluster";
 import { lsn, QuipuError } from "@quipu/core";
 import { CounterMachine } from "@quipu/counters";
 import type { VirtualLog } from "@quipu/log";

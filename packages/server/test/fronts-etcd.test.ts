@@ -37,7 +37,7 @@ describe.skipIf(!hasEtcd())("fronts of an etcd", () => {
       expect(await ask(one, "GET", "doors")).toBe(String(count + 1));
     }
     const numbers = [(await statusOf(one)).node, (await statusOf(two)).node];
-    expect(numbers.toSorted()).toEqual([1, 2]);
+    expect(new Set(numbers)).toEqual(new Set([1, 2]));
     const { stdout } = await runCli(["engine", "list", "--endpoint", two.httpUrl]);
     expect(stdout).toContain("* etcd");
   });
@@ -86,7 +86,11 @@ describe.skipIf(!hasEtcd())("fronts of an etcd", () => {
     await ask(one, "SET", "small", "1");
     const endpoint = etcd.endpoints[0] ?? "";
     await eventually("a published snapshot", async () => {
-      const range = { key: base64("/quipu/blob/snapshot/0/"), range_end: base64("/quipu/blob/snapshot/00"), keys_only: true };
+      const range = {
+        key: base64("/quipu/blob/snapshot/0/"),
+        range_end: base64("/quipu/blob/snapshot/00"),
+        keys_only: true,
+      };
       const reply = await fetch(`${endpoint}/v3/kv/range`, { method: "POST", body: JSON.stringify(range) });
       const { kvs = [] } = (await reply.json()) as { readonly kvs?: readonly { readonly key: string }[] };
       return kvs.some(({ key }) => Buffer.from(key, "base64").toString().endsWith("/manifest")) ? true : undefined;
@@ -99,9 +103,8 @@ describe.skipIf(!hasEtcd())("fronts of an etcd", () => {
     const [hash, other] = await eventually("hashes of one position", async () => {
       const [left, right] = await Promise.all([statusOf(three), statusOf(two)]);
       const [a, b] = [left.shards[0], right.shards[0]];
-      return a?.stateHash != null && b?.stateHash != null && a.appliedPosition === b.appliedPosition
-        ? [a.stateHash, b.stateHash]
-        : undefined;
+      if (a === undefined || b === undefined || a.appliedPosition !== b.appliedPosition) return undefined;
+      return a.stateHash === null || b.stateHash === null ? undefined : [a.stateHash, b.stateHash];
     });
     expect(hash).toBe(other);
   });

@@ -45,7 +45,9 @@ describe.skipIf(!hasEtcd() || missing !== undefined)("engine switch", () => {
     await more();
     await switchTo(one, "zookeeper", zooKeeper.endpoints);
     await more();
-    await eventually("both on ZooKeeper", async () => ((await statusOf(two)).engine === "zookeeper" ? true : undefined));
+    await eventually("both on ZooKeeper", async () =>
+      (await statusOf(two)).engine === "zookeeper" ? true : undefined,
+    );
     // Its chain is in the etcd, its log in the ZooKeeper.
     await two.stop("SIGKILL");
     await two.restart();

@@ -195,7 +195,9 @@ export class FrontNode {
   }
 }
 
-function appliedBy(shard: Shard): { readonly position: Shard["machine"]["appliedLsn"]; readonly recordBytes: number } | undefined {
+function appliedBy(
+  shard: Shard,
+): { readonly position: Shard["machine"]["appliedLsn"]; readonly recordBytes: number } | undefined {
   const { replica } = shard.parts;
   if (!shard.isServing || replica === undefined) return undefined;
   return { position: shard.machine.appliedLsn, recordBytes: replica.statistics.recordBytesApplied };

@@ -70,7 +70,10 @@ export class FrontRegister {
       await storeFront(this.#metadata, own.version, identity);
       return { node, incarnation };
     }
-    throw new QuipuError("DATA_DIRECTORY_IN_USE", `others start as node ${node} again and again: is the directory a copy?`);
+    throw new QuipuError(
+      "DATA_DIRECTORY_IN_USE",
+      `others start as node ${node} again and again: is the directory a copy?`,
+    );
   }
 
   async #takeNumber(): Promise<{ readonly log: string; readonly node: number }> {

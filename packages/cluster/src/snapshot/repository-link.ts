@@ -67,7 +67,12 @@ export class RepositoryLink implements SnapshotLink {
 
 function chunkOf(
   { shard, transfer, offset }: SnapshotRequest,
-  { position, totalBytes, checksum, logStart }: { position: number; totalBytes: number; checksum: number; logStart: Uint8Array },
+  {
+    position,
+    totalBytes,
+    checksum,
+    logStart,
+  }: { position: number; totalBytes: number; checksum: number; logStart: Uint8Array },
   data: Uint8Array,
 ): SnapshotChunk {
   return { type: "snapshotChunk", shard, transfer, position, totalBytes, checksum, logStart, offset, data };
