@@ -37,10 +37,7 @@ export class TimerClock implements Clock {
     this.#isTurning = true;
     setImmediate(() => {
       this.#isTurning = false;
-      const next = this.#timers.reduce<(typeof this.#timers)[number] | undefined>(
-        (earliest, timer) => (earliest === undefined || timer.atMs < earliest.atMs ? timer : earliest),
-        undefined,
-      );
+      const [next] = this.#timers.toSorted((left, right) => left.atMs - right.atMs);
       if (next === undefined) return;
       this.#timers = this.#timers.filter((other) => other !== next);
       this.#nowMs = Math.max(this.#nowMs, next.atMs);
