@@ -9,20 +9,33 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { checkHistory, drawTimeline, type HistoryOperation } from "@quipu/simulator";
-import { type ChaosResult, formatTable, runChaos } from "quipu/testing";
+import { type ChaosResult, formatTable, runChaos, Services } from "quipu/testing";
 
 /** Placements that the search may try on all keys together: seconds, where a history is sane. */
 const stepsMax = 20_000_000;
 
 function usage(problem: string): never {
-  console.error(`${problem}\nnpm run chaos -- [--minutes N] [--seed S] [--nodes 3]`);
+  console.error(`${problem}\nnpm run chaos -- [--minutes N] [--seed S] [--nodes 3] [--services]`);
   process.exit(2);
 }
 
-function readArguments(): { readonly minutes: number; readonly seed: number; readonly nodes: number } {
+interface Arguments {
+  readonly minutes: number;
+  readonly seed: number;
+  readonly nodes: number;
+  /** The log also moves to etcd and ZooKeeper, whose members are killed, too. */
+  readonly withServices: boolean;
+}
+
+function readArguments(): Arguments {
   try {
     const { values } = parseArgs({
-      options: { minutes: { type: "string" }, seed: { type: "string" }, nodes: { type: "string" } },
+      options: {
+        minutes: { type: "string" },
+        seed: { type: "string" },
+        nodes: { type: "string" },
+        services: { type: "boolean", default: false },
+      },
     });
     const minutes = Number(values.minutes ?? 10);
     const seed = values.seed === undefined ? randomInt(2 ** 31) : Number(values.seed);
@@ -30,7 +43,7 @@ function readArguments(): { readonly minutes: number; readonly seed: number; rea
     if (!(minutes > 0)) usage("--minutes: a number above 0");
     if (!Number.isSafeInteger(seed) || seed < 0) usage("--seed: a whole number, 0 or more");
     if (![3, 5, 7].includes(nodes)) usage("--nodes: 3, 5 or 7");
-    return { minutes, seed, nodes };
+    return { minutes, seed, nodes, withServices: values.services };
   } catch (error) {
     return usage((error as Error).message);
   }
@@ -68,7 +81,7 @@ function judge(history: readonly HistoryOperation[], directory: string): string 
   return `histories: ${verdict.type}: ${verdict.why}`;
 }
 
-const { minutes, seed, nodes } = readArguments();
+const { minutes, seed, nodes, withServices } = readArguments();
 const directory = mkdtempSync(path.join(tmpdir(), "quipu-chaos-"));
 console.log(`chaos for ${minutes} minutes, seed ${seed}, ${nodes} nodes, data in ${directory}`);
 const lines: string[] = [];
@@ -76,7 +89,11 @@ const print = (line: string): void => {
   lines.push(line);
   console.log(line);
 };
-const result = await runChaos({ directory, seed, seconds: minutes * 60, nodes, print });
+const services = withServices ? await Services.start() : undefined;
+for (const text of services?.missing ?? []) console.log(text);
+const options = { directory, seed, seconds: minutes * 60, nodes, print };
+const result = await runChaos(services === undefined ? options : { ...options, services });
+await services?.stop();
 report(result);
 const verdict = judge(result.history, directory);
 const problems = [...result.problems, ...(verdict === undefined ? [] : [verdict])];
@@ -88,6 +105,8 @@ if (problems.length === 0) {
   writeFileSync(path.join(directory, "events.txt"), `${lines.join("\n")}\n`);
   for (const problem of problems) console.error(`PROBLEM: ${problem}`);
   console.error(`seed ${seed} FAILED; data, history.json and events.txt are in ${directory}`);
-  console.error(`again: npm run chaos -- --minutes ${minutes} --seed ${seed} --nodes ${nodes}`);
+  console.error(
+    `again: npm run chaos -- --minutes ${minutes} --seed ${seed} --nodes ${nodes}${withServices ? " --services" : ""}`,
+  );
 }
 process.exit(problems.length === 0 ? 0 : 1);

@@ -1,7 +1,8 @@
 /**
  * `npm run demo`: counts 200,000 hits of an access log (path, status, client) in a cell of three processes. Meanwhile the
  * leader is killed and started again, and the next leader hangs for some seconds; then every counter is compared with an
- * independent count. `-- --input FILE` takes your own log.
+ * independent count. `-- --input FILE` takes your own log; `-- --tour` moves the log from engine to engine instead: local,
+ * raft, multi-paxos, etcd, zookeeper, raft.
  * Exit code 0: every counter is equal; 1: one differs, or something failed; 2: wrong usage.
  */
 import { statSync } from "node:fs";
@@ -14,21 +15,33 @@ const defaultSeed = 20_150_517;
 const differencesShownMax = 10;
 
 function usage(problem: string): never {
-  console.error(`${problem}\nnpm run demo -- [--input FILE] [--hits N] [--seed N]`);
+  console.error(`${problem}\nnpm run demo -- [--tour] [--input FILE] [--hits N] [--seed N]`);
   process.exit(2);
 }
 
-function readArguments(): { readonly input: string | undefined; readonly hits: number; readonly seed: number } {
+interface Arguments {
+  readonly input: string | undefined;
+  readonly hits: number;
+  readonly seed: number;
+  readonly isTour: boolean;
+}
+
+function readArguments(): Arguments {
   try {
     const { values } = parseArgs({
-      options: { input: { type: "string" }, hits: { type: "string" }, seed: { type: "string" } },
+      options: {
+        input: { type: "string" },
+        hits: { type: "string" },
+        seed: { type: "string" },
+        tour: { type: "boolean", default: false },
+      },
     });
     const hits = Number(values.hits ?? defaultHits);
     const seed = Number(values.seed ?? defaultSeed);
     if (!Number.isSafeInteger(hits) || hits < 100) usage("--hits: a whole number, 100 or more");
     if (!Number.isSafeInteger(seed) || seed < 0) usage("--seed: a whole number, 0 or more");
     if (values.input !== undefined && !statSync(values.input).isFile()) usage(`${values.input} is no file`);
-    return { input: values.input, hits, seed };
+    return { input: values.input, hits, seed, isTour: values.tour };
   } catch (error) {
     return usage((error as Error).message);
   }
@@ -45,11 +58,12 @@ function report(result: DemoResult): void {
   console.log(`\n${formatTable(columns, rows)}\n`);
   console.log(
     `${formatCount(result.hits)} hits, ${formatCount(adds)} adds in ${result.seconds.toFixed(1)} s, ` +
-      `each fsynced on a majority of ${result.nodes} nodes, through all of this:`,
+      `each durable before it was acknowledged, on ${result.nodes} nodes, through all of this:`,
   );
   for (const { what, withoutWriteMs } of result.events) {
     console.log(`  ${what}: at most ${formatCount(withoutWriteMs)} ms without a successful write`);
   }
+  for (const text of result.leftOut) console.log(`  ${text}`);
   if (result.linesRefused > 0) console.log(`${formatCount(result.linesRefused)} lines are no access log: left out`);
   if (isEqual(result)) {
     console.log(
@@ -69,7 +83,7 @@ function isEqual(result: DemoResult): boolean {
   return result.differences.length === 0 && result.surplusKeys === 0;
 }
 
-const { input, hits, seed } = readArguments();
+const { input, hits, seed, isTour } = readArguments();
 const resources = new DemoResources();
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => {
@@ -81,7 +95,7 @@ try {
   console.log(
     input === undefined ? `counting ${formatCount(hits)} generated hits (seed ${seed})` : `counting ${input}`,
   );
-  const options = { hits, seed, output: process.stdout };
+  const options = { hits, seed, isTour, output: process.stdout };
   const result = await runDemo(input === undefined ? options : { ...options, input }, resources);
   report(result);
   process.exitCode = isEqual(result) ? 0 : 1;
@@ -90,5 +104,6 @@ try {
   process.exitCode = 1;
 } finally {
   await resources.client?.close().catch(() => undefined);
+  await resources.services?.stop().catch(() => undefined);
   resources.dispose();
 }

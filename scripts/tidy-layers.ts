@@ -24,7 +24,6 @@ export const layers: Readonly<Record<string, Layer>> = {
   consensus: { packages: ["core"], node: pure },
   protocol: { packages: ["core", "consensus"], node: checksumOnly },
   log: { packages: ["core", "consensus", "protocol"], node: checksumOnly },
-  "log-zookeeper": { packages: ["core", "log"], node: "all" },
   cluster: { packages: ["core", "counters", "consensus", "protocol", "log"], node: checksumOnly },
   simulator: {
     packages: ["core", "routing", "counters", "consensus", "protocol", "log", "cluster"],
@@ -32,6 +31,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   },
   client: { packages: ["core", "routing", "protocol"], node: "all" },
   "log-etcd": { packages: ["core", "log"], node: "all" },
+  "log-zookeeper": { packages: ["core", "log"], node: "all" },
   server: {
     packages: [
       "core",

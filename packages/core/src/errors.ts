@@ -110,7 +110,7 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorDescription>> = {
   LOG_CORRUPT: definite(
     500,
     "ERR",
-    "The write-ahead log holds bytes that cannot be a torn tail; file and offset are named.",
+    "The log holds what nobody wrote there, or lacks what was; file and offset, or service and key, are named.",
   ),
   LOG_FULL: definite(507, "OVERLOADED", "The service that keeps the log takes no more: it has reached its own limit."),
   NOQUORUM: definite(

@@ -13,6 +13,8 @@ export class EtcdClient {
   /** The endpoint that is used, by place. */
   #current = 0;
   #token: Promise<string> | undefined;
+  /** Ends a stream as if its member had. */
+  readonly #streams: Set<() => void> = new Set();
   #isClosed = false;
 
   /** Throws INVALID_CONFIGURATION for endpoints that are no addresses. */
@@ -61,28 +63,30 @@ export class EtcdClient {
     }
   }
 
-  /** A stream from the endpoint in use. `onEnd` comes once, whatever ends it but {@link close}. */
+  /**
+   * A stream from the endpoint in use. `onEnd` comes once, whatever ends it but {@link close}; also when another endpoint is
+   * used from now on, since a member that is cut off may keep its streams and say nothing.
+   */
   stream(
     path: string,
     body: unknown,
     onLine: (line: string) => void,
     onEnd: () => void,
   ): { readonly close: () => void } {
-    let isClosed = false;
     let stream: { readonly close: () => void } | undefined;
-    this.#tokenOf().then(
-      (token) => {
-        if (isClosed || this.#isClosed) return;
-        stream = this.#transport().stream(path, JSON.stringify(body), token, onLine, onEnd);
-      },
-      () => isClosed || onEnd(),
-    );
-    return {
-      close: () => {
-        isClosed = true;
-        stream?.close();
-      },
+    const close = (): boolean => {
+      stream?.close();
+      return this.#streams.delete(end);
     };
+    const end = (): void => {
+      if (close()) onEnd();
+    };
+    this.#streams.add(end);
+    this.#tokenOf().then((token) => {
+      if (this.#isClosed || !this.#streams.has(end)) return;
+      stream = this.#transport().stream(path, JSON.stringify(body), token, onLine, end);
+    }, end);
+    return { close: () => void close() };
   }
 
   /** Calls `action` after `ms`, unless the returned function is called before. */
@@ -92,6 +96,7 @@ export class EtcdClient {
 
   close(): void {
     this.#isClosed = true;
+    for (const end of this.#streams) end();
     for (const transport of this.#transports) transport.close();
   }
 
@@ -102,7 +107,9 @@ export class EtcdClient {
   /** The next request goes elsewhere, unless another has found out first. */
   #failed(transport: Transport, failure: Failure): void {
     const isRefusal = failure.code !== undefined && failure.code !== "NOQUORUM";
-    if (!isRefusal && transport === this.#transport()) this.#current += 1;
+    if (isRefusal || transport !== this.#transport()) return;
+    this.#current += 1;
+    for (const end of this.#streams) end();
   }
 
   /** One for all who need it at once. */

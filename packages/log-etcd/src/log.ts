@@ -29,8 +29,8 @@ import {
 
 /** Read at once where the batches are small. */
 const readBatchesMax = 512;
-/** Taken for the size of batches before any was read. */
-const firstSizeGuess = 64 * 1024;
+/** Taken for the size of batches before any was read: too much rather than too little. */
+const firstSizeGuess = 512 * 1024;
 /** A trim that others overtake this often has been done by them. */
 const trimAttemptsMax = 10;
 
@@ -75,17 +75,18 @@ export class EtcdLog implements ExternalLog {
 
   async read(from: number, bytesMax: number): Promise<readonly Uint8Array[]> {
     const limit = Math.min(readBatchesMax, Math.max(1, Math.floor(bytesMax / this.#batchBytes)));
-    const reply = await this.#client.call<RangeReply>(
-      "read",
-      "/v3/kv/range",
-      range(this.#batchKey(from), this.#batchKey(Number.MAX_SAFE_INTEGER), limit),
-    );
+    const request = range(this.#batchKey(from), this.#batchKey(Number.MAX_SAFE_INTEGER), limit);
+    const reply = await this.#client.call<RangeReply>("read", "/v3/kv/range", request).catch((error: unknown) => {
+      // Perhaps it takes too long: the next attempt asks for less.
+      this.#batchBytes *= 4;
+      throw error;
+    });
     const found: Uint8Array[] = [];
     for (const pair of reply.kvs ?? []) {
       // A hole: what stands above it is not what was asked for.
       if (keyOf(pair) !== this.#batchKey(from + found.length)) break;
       const bytes = bytesOf(pair);
-      this.#batchBytes += (bytes.length - this.#batchBytes) / 16;
+      this.#batchBytes += (bytes.length - this.#batchBytes) / 4;
       found.push(bytes);
     }
     return found;

@@ -23,6 +23,8 @@ export interface EtcdOptions {
   readonly valueBytesMax?: number;
   /** Revisions of the whole cluster that are older are compacted away. Default: 5 minutes. 0: somebody else does it. */
   readonly compactAfterMs?: number;
+  /** How often to look how full it is, and what to compact. Default: 5 s, in which a busy log writes some megabytes. */
+  readonly lookEveryMs?: number;
   /** The database has become fuller, or emptier, than a limit. */
   readonly onPressure?: (pressure: Pressure) => void;
 }
@@ -40,6 +42,7 @@ const defaults = {
   quotaBytes: 2048 * mebibyte,
   valueBytesMax: mebibyte,
   compactAfterMs: 5 * 60_000,
+  lookEveryMs: 5000,
 };
 
 export function withDefaults(options: EtcdOptions): EtcdSettings {

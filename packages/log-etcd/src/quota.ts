@@ -17,8 +17,6 @@ export interface Pressure {
   readonly quotaBytes: number;
 }
 
-/** A busy log writes some megabytes in this time. */
-const lookEveryMs = 5000;
 const warnRatio = 0.5;
 const fullRatio = 0.8;
 /** The alarm goes by the file's size: at this one it is near whatever is free inside. */
@@ -65,7 +63,7 @@ export class Quota {
     } catch (error) {
       if (!(error instanceof QuipuError)) throw error;
     }
-    if (!this.#isClosed) this.#endTimer = this.#client.later(lookEveryMs, () => void this.look());
+    if (!this.#isClosed) this.#endTimer = this.#client.later(this.#settings.lookEveryMs, () => void this.look());
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 /** Engines on real etcd members, each as one node of its own. */
-import { type Clock, SeededRandom } from "@quipu/core";
-import { externalEngine, type LogletEngine } from "@quipu/log";
+import { type Clock, type QuipuError, SeededRandom } from "@quipu/core";
+import { externalEngine, type Loglet, type LogletEngine } from "@quipu/log";
 import { type EtcdOptions, type EtcdService, etcdService } from "../src/mod.ts";
 
 export const clock: Clock = {
@@ -20,13 +20,18 @@ let seeds = Math.floor(performance.timeOrigin) % 1_000_000_000;
 
 export interface Node {
   readonly service: EtcdService;
-  readonly engine: LogletEngine;
+  readonly engine: LogletEngine<Loglet>;
 }
 
 /** `prefix` is what keeps tests on one cluster apart. */
 export function makeNode(options: Partial<EtcdOptions> & Pick<EtcdOptions, "endpoints">): Node {
   const service = etcdService({ clock, ...options });
   return { service, engine: externalEngine({ service, clock, random: new SeededRandom(seeds++) }) };
+}
+
+/** The same service under an engine that tells of damage. */
+export function makeOtherWith({ service }: Node, onDamage: (error: QuipuError) => void): Node {
+  return { service, engine: externalEngine({ service, clock, random: new SeededRandom(seeds++), onDamage }) };
 }
 
 /** A request to etcd itself, as an operator would make it. */

@@ -126,20 +126,21 @@ export class Client {
   }
 
   /**
-   * Calls `onChange` with the node as it is after a change, now and then: as far as the connection lasts, and again after
-   * each new one. Undefined: it is not there, or could not be read.
+   * Calls `onChange` with the node as it is: once the watch stands, after each change of which the server tells, and after
+   * each new connection. Undefined: it is not there, or could not be read.
    */
   watch(path: string, onChange: (node: Node | undefined) => void): { readonly close: () => void } {
     let isClosed = false;
-    const look = async (isFirst: boolean): Promise<void> => {
+    const look = async (): Promise<void> => {
       const node = await this.#arm(path);
-      if (!isClosed && !isFirst) onChange(node);
+      if (!isClosed) onChange(node);
     };
-    const watcher = (): void => void look(false);
+    const watcher = (): void => void look();
     const watchers = this.#watchers.get(path) ?? new Set();
     this.#watchers.set(path, watchers.add(watcher));
     this.#onConnected.add(watcher);
-    void look(true);
+
+    watcher();
     return {
       close: () => {
         isClosed = true;

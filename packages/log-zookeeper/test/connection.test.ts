@@ -4,6 +4,7 @@ import { lsn } from "@quipu/core";
 import type { ExternalLog, LogHead } from "@quipu/log";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { startZooKeeper, type ZooKeeperEnsemble, zooKeeperMissing } from "../src/testing/mod.ts";
+import { opCode } from "../src/wire/protocol.ts";
 import { bytes, closeServices, newPrefix, openService, text } from "./harness.ts";
 import { Proxy } from "./proxy.ts";
 
@@ -55,9 +56,30 @@ describe.skipIf(missing !== undefined)(`zookeeper behind a proxy${missing === un
       message: expect.stringContaining(proxy.endpoint),
     });
     expect((await truth.read(1, 100)).map(text)).toEqual(["x"]);
-    proxy.mode = "pass";
+    proxy.heal();
+    await expect.poll(() => log.head().catch(() => undefined), { timeout: 30_000 }).toBeDefined();
     expect(await appendTo(log, head, "x")).toBeUndefined();
     expect((await log.read(1, 100)).map(text)).toEqual(["x"]);
+  });
+
+  test("what is not idempotent is not asked again: the second answer would say that nothing was done", async () => {
+    const { proxy, service, log, truth } = await openBoth({ patienceMs: 10_000 });
+    const head = await log.head();
+    for (const call of [
+      () => appendTo(log, head, "x"),
+      () => service.registers.compareAndSet("r", 0, bytes("x")),
+      () => service.registers.compareAndSet("r", 1, bytes("y")),
+    ]) {
+      await log.head(); // There is a connection.
+      const sent = proxy.loseAnswerTo(opCode.multi);
+      const failed = expect(call()).rejects.toMatchObject({ code: "LOG_APPEND_UNKNOWN", outcome: "unknown" });
+      await sent;
+      await truth.head(); // By then the one server has done it.
+      proxy.heal();
+      await failed;
+    }
+    expect((await log.read(1, 100)).map(text)).toEqual(["x"]);
+    expect(await service.registers.get("r")).toEqual({ version: 2, value: bytes("y") });
   });
 
   test("an append that was sent and never came is LOG_APPEND_UNKNOWN, too, and is not in the log", async () => {
@@ -66,8 +88,8 @@ describe.skipIf(missing !== undefined)(`zookeeper behind a proxy${missing === un
     proxy.mode = "hold-requests";
     await expect(appendTo(log, head, "x")).rejects.toMatchObject({ code: "LOG_APPEND_UNKNOWN" });
     expect(await truth.head()).toEqual(head);
-    proxy.mode = "pass";
-    proxy.cut();
+    proxy.heal();
+    await expect.poll(() => log.head().catch(() => undefined), { timeout: 30_000 }).toEqual(head);
     expect(await appendTo(log, head, "y")).toMatchObject({ nextBatch: 2 });
   });
 
@@ -94,6 +116,7 @@ describe.skipIf(missing !== undefined)(`zookeeper behind a proxy${missing === un
     );
     expect(await truth.head()).toEqual(head);
     proxy.mode = "pass";
+    await expect.poll(() => log.head().catch(() => undefined), { timeout: 30_000 }).toEqual(head);
     expect(await appendTo(log, head, "x")).toMatchObject({ nextBatch: 2 });
     expect(await service.registers.get("r")).toBeUndefined();
   });
@@ -130,19 +153,20 @@ describe.skipIf(missing !== undefined)(`zookeeper behind a proxy${missing === un
     const { proxy, log, service, truth } = await openBoth({ patienceMs: 10_000 });
     let head = await log.head();
     for (let i = 0; i < 8; i++) head = (await appendTo(log, head, `${i}`)) as LogHead;
-    for (const call of [
-      () => log.trim(4, lsn(3)),
-      () => service.createLog("b"),
-      () => service.blobs.put("blob", bytes("v")),
-      () => log.seal(),
-      () => service.removeLog("b"),
-    ]) {
-      const sent = proxy.nextRequest();
-      proxy.mode = "drop-answers";
+    const { create, multi, multiRead } = opCode;
+    for (const [operation, call] of [
+      [multiRead, () => log.trim(3, lsn(2))],
+      [multi, () => log.trim(4, lsn(3))],
+      [multi, () => service.createLog("b")],
+      [create, () => service.blobs.put("blob", bytes("v"))],
+      [multi, () => log.seal()],
+      [multi, () => service.removeLog("b")],
+    ] as const) {
+      await log.head(); // There is a connection.
+      const sent = proxy.loseAnswerTo(operation);
       const done = call();
       await sent;
-      proxy.mode = "pass";
-      proxy.cut();
+      proxy.heal();
       await done;
     }
     expect(await truth.head()).toMatchObject({ firstBatch: 4, sealed: true });
@@ -178,13 +202,23 @@ describe.skipIf(missing !== undefined)(`zookeeper behind a proxy${missing === un
     watch.close();
   });
 
+  test("a watcher hears of a seal, too", async () => {
+    const { log, truth } = await openBoth();
+    let isSealed = false;
+    const hint = new Promise<void>((resolve) => log.watch(() => isSealed && resolve()));
+    await log.head(); // Behind the watch: by now it stands.
+    isSealed = true;
+    await truth.seal();
+    await hint;
+  });
+
   test("a server that stands still is given up after two thirds of the session's timeout", async () => {
     const { proxy, log } = await openBoth({ patienceMs: 20_000 });
-    proxy.mode = "hold-requests";
+    // The server hears our pings, so it is not the one that ends the connection.
+    proxy.mode = "drop-answers";
     const head = log.head();
     await expect.poll(() => proxy.sessions.length, { timeout: 10_000, interval: 20 }).toBeGreaterThan(1);
-    proxy.mode = "pass";
-    proxy.cut();
+    proxy.heal();
     expect(await head).toMatchObject({ nextBatch: 1 });
   });
 
@@ -199,6 +233,7 @@ describe.skipIf(missing !== undefined)(`zookeeper behind a proxy${missing === un
   test("close ends the session and its connection, also while there is none", async () => {
     const { proxy, service } = await openBoth();
     await service.close();
+    expect(proxy.lastOperation).toBe(opCode.closeSession);
     await expect.poll(() => proxy.connections, { timeout: 5_000, interval: 10 }).toBe(0);
     expect(proxy.sessions).toHaveLength(1);
     proxy.mode = "refuse";

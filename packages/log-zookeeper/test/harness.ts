@@ -1,7 +1,7 @@
 /** For tests on a real ensemble: prefixes, services that are closed at the end, a clock, and an independent client. */
 import { randomInt } from "node:crypto";
 import { type Clock, SeededRandom } from "@quipu/core";
-import { externalEngine, type ExternalService, type LogletEngine } from "@quipu/log";
+import { externalEngine, type ExternalService, type Loglet, type LogletEngine } from "@quipu/log";
 import zookeeper, { type Client } from "node-zookeeper-client";
 import { type ZooKeeperOptions, zooKeeperService } from "../src/mod.ts";
 
@@ -35,7 +35,7 @@ export const realClock: Clock = {
 };
 
 /** Each with names and ids of its own, as on nodes of their own. */
-export function engineOf(service: ExternalService): LogletEngine {
+export function engineOf(service: ExternalService): LogletEngine<Loglet> {
   return externalEngine({ service, clock: realClock, random: new SeededRandom(randomInt(2 ** 40)) });
 }
 

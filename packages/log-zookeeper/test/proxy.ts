@@ -8,9 +8,11 @@ export class Proxy {
   mode: ProxyMode = "pass";
   /** Session numbers of the ConnectRequests that came by, 0 for a new session. */
   readonly sessions: bigint[] = [];
+  /** Code of the last operation that came by; 0: none. */
+  lastOperation = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  #passed: (() => void)[] = [];
+  #waiting: { readonly operation: number; readonly resolve: () => void }[] = [];
 
   private constructor(target: string) {
     const port = Number(target.split(":")[1]);
@@ -31,10 +33,9 @@ export class Proxy {
       client.on("data", (chunk) => {
         // Length, version, last transaction and timeout stand in front of the session.
         if (isFirst && chunk.length >= 28) this.sessions.push(chunk.readBigInt64BE(20));
+        if (!isFirst) this.#takeOperations(chunk);
+        if (this.mode !== "hold-requests") server.write(chunk);
         isFirst = false;
-        if (this.mode === "hold-requests") return;
-        server.write(chunk);
-        for (const resolve of this.#passed.splice(0)) resolve();
       });
       server.on("data", (chunk) => {
         if (this.mode !== "drop-answers") client.write(chunk);
@@ -57,9 +58,9 @@ export class Proxy {
     return this.#sockets.size / 2;
   }
 
-  /** Resolves when the next bytes of a client have gone to the server. */
-  nextRequest(): Promise<void> {
-    return new Promise((resolve) => this.#passed.push(resolve));
+  /** Answers are dropped from the next operation of this code on; resolves when it has gone to the server. */
+  loseAnswerTo(operation: number): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push({ operation, resolve }));
   }
 
   /** Ends every connection. */
@@ -67,9 +68,29 @@ export class Proxy {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** All passes again; connections that had lost something begin anew. */
+  heal(): void {
+    this.mode = "pass";
+    this.cut();
+  }
+
   async close(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
     this.cut();
     await closed;
+  }
+
+  /** Requests are small here: a chunk has whole ones. */
+  #takeOperations(chunk: Buffer): void {
+    for (let at = 0; at + 12 <= chunk.length; at += 4 + chunk.readInt32BE(at)) {
+      const operation = chunk.readInt32BE(at + 8);
+      this.lastOperation = operation;
+      if (this.mode === "hold-requests") continue;
+      for (const waiting of this.#waiting.filter((each) => each.operation === operation)) {
+        this.mode = "drop-answers";
+        waiting.resolve();
+      }
+      this.#waiting = this.#waiting.filter((waiting) => waiting.operation !== operation);
+    }
   }
 }

@@ -12,7 +12,7 @@ import {
   type WriteAheadLog,
 } from "../src/mod.ts";
 import { logletConformance } from "../src/testing/mod.ts";
-import { TestCell } from "./group-harness.ts";
+import { bothEngines, TestCell } from "./group-harness.ts";
 import { makeDisk, openLog } from "./wal-harness.ts";
 
 logletConformance("memory", async () => {
@@ -78,22 +78,26 @@ logletConformance("virtual log over local", async () => {
   };
 });
 
-for (const where of ["leader", "follower"] as const) {
+const onGroups = bothEngines.flatMap((engine) =>
+  (["leader", "follower"] as const).map((where) => ({ engine, where }) as const),
+);
+
+for (const { engine, where } of onGroups) {
   for (const isVirtual of [false, true]) {
-    logletConformance(`${isVirtual ? "virtual log over " : ""}raft, three members, on the ${where}`, async () => {
-      const cell = await TestCell.open({ seed: 11, delayMsMax: 6, repeatPercent: 2 });
+    logletConformance(`${isVirtual ? "virtual log over " : ""}${engine}, three members, on the ${where}`, async () => {
+      const cell = await TestCell.open({ engine, seed: 11, delayMsMax: 6, repeatPercent: 2 });
       const leader = await cell.untilLeader();
       const member = where === "leader" ? leader : cell.follower();
       cell.pump();
-      const onRaft = (log: Loglet): Promise<VirtualLog> =>
+      const onGroup = (log: Loglet): Promise<VirtualLog> =>
         openVirtualLog({
           metadata: memoryMetadataStore(),
           key: "chain",
-          engines: { raft: { prepare: async () => "1", open: async () => log, discard: async () => undefined } },
-          initialEngine: "raft",
+          engines: { group: { prepare: async () => "1", open: async () => log, discard: async () => undefined } },
+          initialEngine: "group",
         });
       const logOf = async ({ log }: { readonly log: Loglet }): Promise<Loglet | VirtualLog> =>
-        isVirtual ? await onRaft(log) : log;
+        isVirtual ? await onGroup(log) : log;
       return {
         log: await logOf(cell.node(member)),
         reopen: async () => {

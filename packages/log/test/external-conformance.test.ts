@@ -11,11 +11,13 @@ for (const delayMsMax of [0, 20]) {
   logletConformance(name, async () => {
     const test = new TestCluster({ faults });
     const parameters = await test.engine().prepare();
-    const log = await test.engine().open(parameters);
+    const service = test.cluster.connect();
+    const log = await test.engine({ service }).open(parameters);
     return {
       log,
       reopen: async () => {
-        await log.close();
+        // The node's death: what it has sent may still be carried out.
+        await service.close();
         return test.engine().open(parameters);
       },
       close: () => log.close(),

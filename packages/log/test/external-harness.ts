@@ -1,7 +1,7 @@
 /** Logs on a model of a coordination service, in real turns of the event loop: time stands still while nothing waits. */
 import { type Clock, SeededRandom } from "@quipu/core";
 import { ModelCluster, type ModelServiceOptions } from "@quipu/simulator";
-import { externalEngine, type ExternalEngineOptions, type LogletEngine } from "../src/mod.ts";
+import { externalEngine, type ExternalEngineOptions, type Loglet, type LogletEngine } from "../src/mod.ts";
 
 /** Timers fire in order, one for each turn of the event loop, and time is when the last one was due. */
 export class TurnClock implements Clock {
@@ -57,7 +57,7 @@ export class TestCluster {
   }
 
   /** The engine of one more node. */
-  engine(options: Partial<ExternalEngineOptions> = {}): LogletEngine {
+  engine(options: Partial<ExternalEngineOptions> = {}): LogletEngine<Loglet> {
     const { clock } = this;
     return externalEngine({ service: this.cluster.connect(), clock, random: this.#random(), ...options });
   }

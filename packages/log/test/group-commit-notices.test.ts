@@ -1,7 +1,16 @@
 /** Words of a commit position that wait for the end of the turn's work: which leave, when, and which never need to. */
-import { type Entry, type Envelope, logIndex, memberOf, type RaftMessage, type Term } from "@quipu/consensus";
+import {
+  type Entry,
+  type Envelope,
+  logIndex,
+  memberOf,
+  type PaxosMessage,
+  type RaftMessage,
+  type Term,
+} from "@quipu/consensus";
 import { beforeEach, describe, expect, test } from "vitest";
 import { CommitNotices } from "../src/engines/group/commit-notices.ts";
+import { multiPaxosAdapter } from "../src/engines/group/multi-paxos-adapter.ts";
 import { raftAdapter } from "../src/engines/group/raft-adapter.ts";
 
 const two = memberOf(2, 0);
@@ -46,6 +55,31 @@ function append(to: typeof two, commit: number, count = 0): Envelope<RaftMessage
     },
   };
 }
+
+test("of Multi-Paxos: Chosen waits, and is left out where an Accept says the same", () => {
+  const taken: string[] = [];
+  const words = new CommitNotices<PaxosMessage>(
+    multiPaxosAdapter,
+    { setTimer: () => () => undefined },
+    ({ message }) => {
+      taken.push(message.type);
+    },
+  );
+  const rest = { ballot: 5 as Term, freeFrom: logIndex(1) };
+  const noop: Entry = { index: logIndex(9), term: 5 as Term, kind: "noop" };
+  const chosen = (upTo: number): PaxosMessage => ({ type: "chosen", ...rest, chosen: logIndex(upTo) });
+  words.awaits(two, logIndex(8));
+  words.send({ to: two, message: chosen(7) });
+  expect(taken).toEqual([]);
+  words.send({ to: two, message: { type: "accept", ...rest, entries: [noop], chosen: logIndex(7), barrier: 0 } });
+  words.endOfWork();
+  expect(taken).toEqual(["accept"]);
+  words.send({ to: two, message: chosen(8) });
+  words.send({ to: three, message: { type: "takeOver", ballot: 5 as Term } });
+  expect(taken).toEqual(["accept", "takeOver"]);
+  words.endOfWork();
+  expect(taken).toEqual(["accept", "takeOver", "chosen"]);
+});
 
 function fire(): void {
   for (const timer of timers.splice(0)) timer();

@@ -12,12 +12,12 @@ import { bytesOf, Reading, TestCell } from "./group-harness.ts";
 const first = (cell: TestCell): string => encodeGroupParameters({ group: 1, members: cell.founders });
 
 describe("groups", () => {
-  test("several on one write-ahead log and one hub go on beside each other, and come back after a restart", async () => {
+  test("several, of both engines, on one write-ahead log and one hub go on beside each other, and come back after a restart", async () => {
     const cell = await TestCell.open({ seed: 1 });
     await cell.untilLeader();
     const parameters = encodeGroupParameters({ group: 2, members: cell.founders });
     const second = new Map<MemberId, Loglet>();
-    for (const member of cell.founders) second.set(member, await cell.openGroup(member, "raft", parameters));
+    for (const member of cell.founders) second.set(member, await cell.openGroup(member, "multi-paxos", parameters));
     const member = cell.follower();
     for (let i = 0; i < 5; i++) {
       await cell.until(cell.node(member).log.append([bytesOf(`first ${i}`)]));
@@ -31,7 +31,7 @@ describe("groups", () => {
     ).toEqual([1, 2]);
     const { engines } = await cell.restart(member);
     expect(engines.made()).toEqual([1, 2]);
-    const again = await cell.openGroup(member, "raft", parameters);
+    const again = await cell.openGroup(member, "multi-paxos", parameters);
     const readings = [new Reading(cell.node(member).log), new Reading(again)];
     await cell.until(() => readings.every(({ all }) => all.length === 5));
     expect(readings.map(({ all }) => all.at(-1))).toEqual(["first 4", "second 4"]);
@@ -149,6 +149,9 @@ test("bytes that are not of this engine are refused with LOG_CORRUPT", async () 
   const others = encodeGroupState({ engine: "multi-paxos", hardState: { term: term(0), vote: undefined }, start });
   await written(6, { hardState: others });
   await expect(opened(6)).rejects.toMatchObject(corrupt);
+  await written(7, { hardState: others, records: [Uint8Array.of(77)] });
+  const paxos = engines.multiPaxos.open(encodeGroupParameters({ group: 7, members: cell.founders }));
+  await expect(cell.until(paxos)).rejects.toMatchObject(corrupt);
 });
 
 describe("ticks", () => {
@@ -234,6 +237,33 @@ test("sizes of the log are those of its entries, whatever is appended, cut, trim
     }
   });
   fc.assert(property, { seed: 1 });
+});
+
+test("sizes of slots that come in any order, and again, are those of what stands there", () => {
+  const slots = fc.array(fc.tuple(fc.constantFrom("put", "cut", "trim"), fc.nat(12), fc.nat(9)), { maxLength: 60 });
+  const property = fc.property(slots, (list) => {
+    const sizes = new LogSizes(0, [], true);
+    const empty = new LogSizes(0, [entryOf(1, 0)]).bytes;
+    const held = new Map<number, number>();
+    let start = 0;
+    for (const [action, number, bytes] of list) {
+      const slot = start + 1 + number;
+      if (action === "put") {
+        sizes.append([entryOf(slot, bytes)]);
+        held.set(slot, bytes);
+      } else if (action === "cut") {
+        sizes.truncateFrom(slot);
+        for (const other of held.keys()) if (other >= slot) held.delete(other);
+      } else if (held.has(start + 1)) {
+        start++;
+        sizes.trim(start);
+        held.delete(start);
+      }
+      expect(sizes.bytes).toBe([...held.values()].reduce((sum, size) => sum + size + empty, 0));
+    }
+  });
+  fc.assert(property, { seed: 1 });
+  expect(() => new LogSizes(0, [entryOf(2, 0)])).toThrow("where 1 is next");
 });
 
 function entryOf(index: number, bytes: number): Entry {

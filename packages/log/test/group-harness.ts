@@ -118,7 +118,7 @@ export class TestCell {
 
   group(member: MemberId): ConsensusGroup {
     const group = this.node(member).engines.groups()[0];
-    invariant(group !== undefined, `member ${member} has no group`);
+    invariant(group !== undefined, `member ${member} has no group: ${this.node(member).fatal.map(String).join()}`);
     return group;
   }
 

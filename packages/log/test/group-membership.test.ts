@@ -125,3 +125,12 @@ describe("changes by hand", () => {
     expect(await cell.until(end)).toBe("LOG_APPEND_UNKNOWN");
   });
 });
+
+test("the members of a Multi-Paxos group never change, whoever asks", async () => {
+  const cell = await TestCell.open({ engine: "multi-paxos", seed: 9 });
+  const leader = await cell.untilLeader();
+  const change = cell.group(leader).changeMembers(cell.founders.slice(0, 2), []);
+  await expect(change).rejects.toMatchObject({ code: "INVALID_CONFIGURATION", outcome: "definite" });
+  // One that was never asked keeps no part of it, and is not let in.
+  await expect(cell.start(memberOf(4, 0))).rejects.toThrow("keeps no part of the log");
+});

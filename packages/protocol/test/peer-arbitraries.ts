@@ -10,7 +10,14 @@ import {
   type Term,
   membersMax,
 } from "@quipu/consensus";
-import { type PeerFrame, type PeerMessage, randomIdEnd, stateHashesMax, type GroupState } from "@quipu/protocol";
+import {
+  type PeerFrame,
+  type PeerMessage,
+  randomIdEnd,
+  stateHashesMax,
+  type GroupState,
+  type JournalRecord,
+} from "@quipu/protocol";
 import fc from "fast-check";
 
 const member: fc.Arbitrary<MemberId> = fc.oneof(
@@ -85,6 +92,11 @@ const unplacedEntry: fc.Arbitrary<Unplaced> = fc.oneof(
 const placed = (at: number, entry: Unplaced): Entry => ({ ...entry, index: at as LogIndex }) as Entry;
 
 export const entries: fc.Arbitrary<Entry> = fc.tuple(positive, unplacedEntry).map(([at, entry]) => placed(at, entry));
+
+export const journalRecords: fc.Arbitrary<JournalRecord> = fc.oneof(
+  fc.record({ kind: fc.constant("entry" as const), entry: entries }),
+  fc.record({ kind: fc.constant("cut" as const), from: positive as fc.Arbitrary<LogIndex> }),
+);
 
 const appendEntries = fc
   .record({

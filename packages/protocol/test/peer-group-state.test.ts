@@ -13,16 +13,18 @@ import { InvariantViolation } from "@quipu/core";
 import {
   decodeEntry,
   decodeGroupState,
+  decodeJournalRecord,
   decodeLogStart,
   encodeEntry,
   encodeGroupState,
+  encodeJournalRecord,
   encodeLogStart,
   groupStateBytesMax,
   type GroupState,
 } from "@quipu/protocol";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { entries, groupStates, logStarts } from "./peer-arbitraries.ts";
+import { entries, groupStates, journalRecords, logStarts } from "./peer-arbitraries.ts";
 import { jointConfiguration } from "./peer-samples.ts";
 
 const one = 1 as LogIndex;
@@ -44,6 +46,7 @@ describe.each([
   ["entries", entries, encodeEntry, (bytes: Uint8Array) => decodeEntry(one, bytes)],
   ["group states", groupStates, encodeGroupState, decodeGroupState],
   ["log starts", logStarts, encodeLogStart, decodeLogStart],
+  ["journal records", journalRecords, encodeJournalRecord, decodeJournalRecord],
 ] as [string, fc.Arbitrary<unknown>, (value: unknown) => Uint8Array, (bytes: Uint8Array) => unknown][])(
   "%s",
   (_name, values, encode, decode) => {
@@ -85,8 +88,15 @@ describe.each([
 );
 
 function isEntry(value: unknown): value is Entry {
-  return typeof value === "object" && value !== null && "kind" in value;
+  return typeof value === "object" && value !== null && "kind" in value && "index" in value;
 }
+
+test("golden bytes of journal records", () => {
+  const entry: Entry = { index: 300 as LogIndex, term: 5 as Term, kind: "record", data: Uint8Array.of(1, 2) };
+  expect(hex(encodeJournalRecord({ kind: "entry", entry }))).toBe("ac020105020102");
+  expect(hex(encodeJournalRecord({ kind: "cut", from: 300 as LogIndex }))).toBe("00ac02");
+  expect(decodeJournalRecord(Uint8Array.of(0, 0))).toBeUndefined();
+});
 
 describe("entries", () => {
   test("golden bytes", () => {

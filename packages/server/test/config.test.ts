@@ -38,6 +38,8 @@ test("defaults bind to this machine and the fixed ports", () => {
     logLevel: "info",
     tokens: [],
     cell: undefined,
+    engine: undefined,
+    service: { endpoints: undefined, prefix: undefined, user: undefined, tls: undefined },
   });
 });
 

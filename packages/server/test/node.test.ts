@@ -22,6 +22,8 @@ function open(name: string, changes: Partial<Configuration> = {}): Promise<Quipu
     logLevel: "silent",
     tokens: [],
     cell: undefined,
+    engine: undefined,
+    service: { endpoints: undefined, prefix: undefined, user: undefined, tls: undefined },
     ...changes,
   };
   return openNode({

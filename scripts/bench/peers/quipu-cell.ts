@@ -46,7 +46,7 @@ export function quipuAddress(ports: readonly number[]): string {
 }
 
 /** `nodes` of 1: a single process without peers, to try the harness and to see what replication costs. */
-export async function startCell(nodes = 3): Promise<QuipuCell> {
+export async function startCell(nodes = 3, engine?: Engine): Promise<QuipuCell> {
   const directory = await temporaryDirectory("cell");
   const ports = await freePorts(3 * nodes);
   const places = Array.from({ length: nodes }, (_, place): NodePlace => ({
@@ -59,7 +59,7 @@ export async function startCell(nodes = 3): Promise<QuipuCell> {
   const secretFile = join(directory, "cell-secret");
   await writeFile(secretFile, `${randomBytes(32).toString("hex")}\n`, { mode: 0o600 });
   for (const place of places) await mkdir(place.directory, { mode: 0o700 });
-  const cell = new QuipuCell(directory, places, secretFile);
+  const cell = new QuipuCell(directory, places, secretFile, engine);
   try {
     // Together: a cell forms when every listed peer is there.
     await Promise.all(places.map(({ name }) => cell.start(name)));
@@ -71,15 +71,25 @@ export async function startCell(nodes = 3): Promise<QuipuCell> {
   return cell;
 }
 
+/** What keeps the log of a cell. */
+export interface Engine {
+  readonly name: "raft" | "multi-paxos" | "etcd" | "zookeeper";
+  /** Client ports of the service. */
+  readonly ports?: readonly number[];
+}
+
 export class QuipuCell implements Peer {
   readonly name: string;
+  readonly #engine: Engine | undefined;
   readonly #directory: string;
   readonly #places: readonly NodePlace[];
   readonly #secretFile: string;
   readonly #servers = new Map<string, ServerProcess>();
 
-  constructor(directory: string, places: readonly NodePlace[], secretFile: string) {
-    this.name = places.length === 1 ? "quipu, a single process" : `quipu, ${places.length} nodes`;
+  constructor(directory: string, places: readonly NodePlace[], secretFile: string, engine: Engine | undefined) {
+    const on = engine === undefined ? "" : ` on ${engine.name}`;
+    this.name = places.length === 1 ? `quipu, a single process${on}` : `quipu, ${places.length} nodes${on}`;
+    this.#engine = engine;
     this.#directory = directory;
     this.#places = places;
     this.#secretFile = secretFile;
@@ -140,14 +150,24 @@ export class QuipuCell implements Peer {
     throw new Error(`the cell is not whole after ${startDeadlineMs} ms; its nodes printed:\n${printed}`);
   }
 
-  /** What `quipu cell transfer-leadership` asks, without a process of its own that would take a core meanwhile. */
   async transferLeadership(to: string, through: string): Promise<void> {
+    await this.#ask({ type: "transferLeadership", to }, through);
+  }
+
+  /** Lets the log go on there. */
+  async switchEngine({ name, ports }: Engine): Promise<void> {
+    const endpoints = ports?.map((port) => `127.0.0.1:${port}`);
+    await this.#ask({ type: "switchEngine", engine: name, endpoints }, this.names[0] ?? "");
+  }
+
+  /** What the command line asks, without a process of its own that would take a core meanwhile. */
+  async #ask(request: Readonly<Record<string, unknown>>, through: string): Promise<void> {
     const response = await fetch(`http://127.0.0.1:${this.#place(through).httpPort}/v1/cluster/requests`, {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ type: "transferLeadership", to }),
+      body: JSON.stringify(request),
     });
-    if (!response.ok) throw new Error(`transfer to ${to}: ${response.status} ${await response.text()}`);
+    if (!response.ok) throw new Error(`${JSON.stringify(request)}: ${response.status} ${await response.text()}`);
   }
 
   async stop(): Promise<void> {
@@ -156,7 +176,10 @@ export class QuipuCell implements Peer {
   }
 
   #flags({ name, directory, respPort, httpPort }: NodePlace): readonly string[] {
-    const common = ["--data", directory, "--resp-port", String(respPort), "--http-port", String(httpPort)];
+    const engine = this.#engine === undefined ? [] : ["--engine", this.#engine.name];
+    const endpoints = this.#engine?.ports?.map((port) => `127.0.0.1:${port}`).join(",");
+    const log = [...engine, ...(endpoints === undefined ? [] : ["--endpoints", endpoints])];
+    const common = ["--data", directory, "--resp-port", String(respPort), "--http-port", String(httpPort), ...log];
     if (this.#places.length === 1) return [...common, "--log-level", "warn"];
     const peers = this.#places.map((place) => `${place.name}=127.0.0.1:${place.peerPort}`).join(",");
     const membership = ["--name", name, "--cell-peers", peers, "--cell-secret-file", this.#secretFile];

@@ -7,7 +7,7 @@
 import { isJoint, isVoter, type MemberId } from "@quipu/consensus";
 import { type Clock, QuipuError, type Random } from "@quipu/core";
 import type { ConsensusGroup, VirtualLog } from "@quipu/log";
-import { staticMembersOf } from "./group-numbers.ts";
+import { onlyMemberOf, staticMembersOf } from "./group-numbers.ts";
 
 export interface ChainKeeperOptions {
   readonly log: VirtualLog;
@@ -22,6 +22,7 @@ export interface ChainKeeperOptions {
 
 /** Between two looks, half of it at least: the nodes do not all look at once. */
 const lookMs = 1_000;
+const looksPerTail = 5;
 /** The same members that many looks in a row: a node that is replaced comes and goes in two steps. */
 const looksBeforeChange = 2;
 
@@ -30,6 +31,7 @@ export class ChainKeeper {
   /** What is wanted instead of the present members, as text, and since how many looks. */
   #wanted = "";
   #looks = 0;
+  #turn = 0;
   #isClosed = false;
   #cancelTimer: (() => void) | undefined;
 
@@ -53,8 +55,11 @@ export class ChainKeeper {
 
   async #look(): Promise<void> {
     try {
-      await this.#options.log.finishSealedChain();
-      await this.#options.log.dropTrimmed();
+      const { log } = this.#options;
+      this.#turn += 1;
+      // A chain without a switch under way costs a look at the tail, which of a service is a request.
+      if (log.chain().next !== undefined || this.#turn % looksPerTail === 0) await log.finishSealedChain();
+      await log.dropTrimmed();
       this.#alignLeaders();
       await this.#renewSegment();
     } catch (error) {
@@ -65,7 +70,10 @@ export class ChainKeeper {
 
   #alignLeaders(): void {
     const metadata = this.#options.metadataGroup();
-    const leader = this.#options.logGroup()?.inspect().leader;
+    const last = this.#options.log.chain().segments.at(-1);
+    // Of a log on one node, that node.
+    const only = last === undefined ? undefined : onlyMemberOf(last);
+    const leader = only ?? this.#options.logGroup()?.inspect().leader;
     const view = metadata?.inspect();
     if (leader === undefined || view?.role !== "leader" || view.leader === leader) return;
     if (isVoter(view.configuration, leader)) metadata?.transferLeadership(leader);

@@ -59,6 +59,11 @@ export function staticMembersOf({ engine, parameters }: LogletName): readonly Me
   return engine === "multi-paxos" ? decodeGroupParameters(parameters).members : undefined;
 }
 
+/** Who keeps a loglet that is on one node. */
+export function onlyMemberOf({ engine, parameters }: LogletName): MemberId | undefined {
+  return engine === "local" ? decodeGroupParameters(parameters).members[0] : undefined;
+}
+
 /** Numbers that the chain names, the announced one too. */
 export function groupsOf({ segments, next }: Chain): readonly number[] {
   const names: readonly LogletName[] = next === undefined ? segments : [...segments, next];

@@ -1,9 +1,9 @@
 /**
  * The acceptor's side: promises (phase 1b), accepts (phase 2b), and learns what is chosen. Slots are accepted in
- * whatever order they come. Whatever a member promises or accepts is durable before anybody hears of it.
+ * whatever order they come; only what a leader has recovered is accepted as a whole. Whatever a member promises or accepts is durable before anybody hears of it.
  */
 import type { Entry, LogStart } from "../contract.ts";
-import { entryBytes, moved } from "../entries.ts";
+import { entryBytes, higher, moved } from "../entries.ts";
 import type { LogIndex, MemberId, Term } from "../quantities.ts";
 import type { Accept, Chosen, PaxosHeartbeat, PaxosSnapshotNeeded, Prepare, Promised } from "./messages.ts";
 import { onInstalled } from "./proposer.ts";
@@ -57,8 +57,9 @@ function tell(state: PaxosState, { ballot, from }: Prepare): Promised {
  * word that it was free from `freeFrom` on is the word of a quorum.
  */
 function hear(state: PaxosState, from: MemberId, ballot: Term, freeFrom: LogIndex): boolean {
-  const { accepted, role } = state;
-  const contradicts = ballot === accepted.ballot && freeFrom !== accepted.freeFrom;
+  const { role } = state;
+  const known = state.pending ?? state.accepted;
+  const contradicts = ballot === known.ballot && freeFrom !== known.freeFrom;
   if (!state.owns(from, ballot) || freeFrom < 1 || (contradicts && state.mutation === undefined)) {
     state.drop();
     return false;
@@ -70,7 +71,7 @@ function hear(state: PaxosState, from: MemberId, ballot: Term, freeFrom: LogInde
     return false;
   }
   if (ballot > state.promised) state.promise(ballot);
-  if (ballot > state.accepted.ballot) state.acceptIn(ballot, freeFrom);
+  if (ballot > (state.pending ?? state.accepted).ballot) state.follow(ballot, freeFrom);
   if (role.role === "follower" && role.leader === from) role.silentTicks = 0;
   else state.becomeFollower(from);
   return true;
@@ -85,59 +86,103 @@ export function onAccept(state: PaxosState, from: MemberId, message: Accept): vo
   if (!hear(state, from, message.ballot, message.freeFrom)) return;
   const { log } = state;
   state.hearChosen(message.chosen);
-  const first = (message.entries[0] as Entry).index;
   const last = (message.entries.at(-1) as Entry).index;
-  // Nobody proposes so far ahead of what is chosen; and one that cannot trim must not hold ever more.
-  const tooFar = last > log.committed + 2 * state.settings.windowSlotsMax + state.settings.messageEntriesMax;
-  if (tooFar || log.retainedBytes >= 2 * state.settings.retainedBytesMax) {
+  const { windowSlotsMax, messageEntriesMax, retainedBytesMax } = state.settings;
+  // Nobody proposes so far ahead of what is chosen or recovered; and one that cannot trim must not hold ever more.
+  const end = higher(log.committed, moved(message.freeFrom, -1)) + 2 * windowSlotsMax + messageEntriesMax;
+  const bytes = Math.max(log.retainedBytes, state.pending?.bytes ?? 0);
+  if (last > end || bytes >= 2 * retainedBytesMax) {
     state.advance();
     state.drop();
     return;
   }
-  const fresh = take(state, message);
-  if (fresh.length > 0) state.write(fresh);
+  learn(state, message);
+  take(state, message);
+  state.adopt();
   state.advance();
+  answerAccept(state, from, message);
+}
+
+/** What is chosen but of an earlier ballot: in order, so that what is learned is the chosen prefix. */
+function learn(state: PaxosState, message: Accept): void {
+  const { log } = state;
+  const fresh: Entry[] = [];
+  let chosen = log.committed;
+  for (const entry of message.entries) {
+    if (entry.term >= message.ballot || entry.index > chosen + 1) break;
+    if (entry.index <= chosen) continue;
+    const own = log.entry(entry.index);
+    // P2b: whatever was accepted in a ballot no lower than the chosen one's has its value.
+    if (own === undefined || own.term < entry.term) fresh.push(entry);
+    chosen = entry.index;
+  }
+  if (fresh.length > 0) state.write(fresh);
+  state.commitTo(chosen);
+}
+
+/** What is proposed in this ballot, and is neither chosen here nor accepted already. */
+function take(state: PaxosState, message: Accept): void {
+  const { log } = state;
+  const first = message.entries[0] as Entry;
+  // The hot path: all of it is of this ballot, and goes behind the last slot.
+  if (state.pending === undefined && first.index > log.last && first.term === message.ballot) {
+    state.write(message.entries);
+    return;
+  }
+  const fresh: Entry[] = [];
+  for (const entry of message.entries) {
+    if (entry.index <= log.committed || entry.term < message.ballot) continue;
+    if (state.pending !== undefined) state.hold(entry);
+    else if ((log.entry(entry.index)?.term ?? 0) < entry.term) fresh.push(entry);
+  }
+  if (fresh.length > 0) state.write(fresh);
+}
+
+function answerAccept(state: PaxosState, from: MemberId, message: Accept): void {
+  const { log, held } = state;
   const { ballot, barrier } = message;
-  if (fresh.length > 0) {
-    const accepted = { type: "accepted", ballot, first, last, match: state.received, barrier } as const;
+  const first = (message.entries[0] as Entry).index;
+  const end = (message.entries.at(-1) as Entry).index;
+  let last = end;
+  if (end > held) {
+    // Beyond a hole: that far it has come, if the ballot is accepted in.
+    last = moved(first, -1);
+    const isAccepted = (index: LogIndex): boolean =>
+      index <= held || (state.pending === undefined && log.entry(index)?.term === ballot);
+    while (last < end && isAccepted(moved(last, 1))) last = moved(last, 1);
+  }
+  if (state.writes) {
+    const accepted = { type: "accepted", ballot, first, last, match: held, barrier } as const;
     if (state.mutation === "accept-not-durable") state.send(from, accepted);
     else state.outbox.sendAfter(from, accepted);
+  } else if (state.pending !== undefined) {
+    // There, but not accepted yet: the leader should send on.
+    answerHeartbeat(state, from, { ballot, number: 0, barrier });
   } else if (areDurable(state, first, last)) {
     state.answer(from, { type: "accepted", ballot, first, last, match: state.match, barrier });
   }
   // Else it is on its way to the disk, and its own answer waits there.
 }
 
-/** What of it this member does not have. What is chosen here already, or stands in as high a ballot, is the same. */
-function take(state: PaxosState, message: Accept): readonly Entry[] {
-  const { log } = state;
-  const fresh: Entry[] = [];
-  for (const entry of message.entries) {
-    if (entry.index <= log.committed) continue;
-    const own = log.entry(entry.index);
-    if (entry.term < message.ballot) state.learn(entry.index);
-    // P2b: whatever was accepted in a ballot no lower than the chosen one's has its value.
-    if (own === undefined || own.term < entry.term) fresh.push(entry);
+function areDurable(state: PaxosState, first: LogIndex, last: LogIndex): boolean {
+  for (let index = last; index >= first && index > state.match; index = moved(index, -1)) {
+    if (!state.log.isDurable(index)) return false;
   }
-  return fresh;
+  return true;
 }
 
 /** Remote input is believed only as far as it makes sense. */
 function isWellFormed(state: PaxosState, message: Accept): boolean {
   let expected = message.entries[0]?.index ?? 0;
   if (expected < 1) return false;
+  let before: number = 1;
   for (const { index, term, kind } of message.entries) {
     const isProposed = term === message.ballot || (state.mutation === "ballot-without-node" && term >= message.ballot);
-    const isLearned = term >= 1 && term < message.ballot && index <= message.chosen;
+    // What is learned comes before what is proposed.
+    const isLearned = term >= 1 && term < message.ballot && index <= message.chosen && before < message.ballot;
+    before = term;
     if (index !== expected || kind === "configuration" || !(isProposed || isLearned)) return false;
     expected = moved(expected as LogIndex, 1);
-  }
-  return true;
-}
-
-function areDurable(state: PaxosState, first: LogIndex, last: LogIndex): boolean {
-  for (let index = last; index >= first; index = moved(index, -1)) {
-    if (!state.log.isDurable(index)) return false;
   }
   return true;
 }
@@ -145,12 +190,14 @@ function areDurable(state: PaxosState, first: LogIndex, last: LogIndex): boolean
 export function onChosen(state: PaxosState, from: MemberId, message: Chosen): void {
   if (!hear(state, from, message.ballot, message.freeFrom)) return;
   state.hearChosen(message.chosen);
+  state.adopt();
   state.advance();
 }
 
 export function onHeartbeat(state: PaxosState, from: MemberId, message: PaxosHeartbeat): void {
   if (!hear(state, from, message.ballot, message.freeFrom)) return;
   state.hearChosen(message.chosen);
+  state.adopt();
   state.advance();
   answerHeartbeat(state, from, message);
 }
@@ -159,13 +206,18 @@ export function onHeartbeat(state: PaxosState, from: MemberId, message: PaxosHea
 export function onSnapshotNeeded(state: PaxosState, from: MemberId, message: PaxosSnapshotNeeded): void {
   if (!hear(state, from, message.ballot, message.freeFrom)) return;
   state.hearChosen(message.chosen);
+  state.adopt();
   state.advance();
   const { atLeast } = message;
   if (atLeast > state.log.committed) state.outbox.push({ type: "needSnapshot", from, atLeast });
   answerHeartbeat(state, from, message);
 }
 
-function answerHeartbeat(state: PaxosState, from: MemberId, message: PaxosHeartbeat | PaxosSnapshotNeeded): void {
+function answerHeartbeat(
+  state: PaxosState,
+  from: MemberId,
+  message: Pick<PaxosHeartbeat, "ballot" | "number" | "barrier">,
+): void {
   const { ballot, number, barrier } = message;
   const { match, received } = state;
   state.answer(from, { type: "paxosHeartbeatReply", ballot, number, barrier, match, received });

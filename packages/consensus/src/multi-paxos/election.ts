@@ -32,7 +32,7 @@ export class Election {
    */
   #own: Term = noBallot;
   /** The highest that is known of; never decreases. */
-  #leader: Term = noBallot;
+  #leader: Term;
   #happy = false;
   /** A leader came up within this round: it had no time to answer in it yet. */
   #isFresh = false;
@@ -43,7 +43,9 @@ export class Election {
   #connected = 0;
   #lonelyRounds = 0;
 
-  constructor(random: Random, settings: MultiPaxosSettings) {
+  /** `promised`: as it is on disk. */
+  constructor(promised: Term, random: Random, settings: MultiPaxosSettings) {
+    this.#leader = promised;
     this.#settings = settings;
     this.#roundTicks = Math.max(1, Math.floor(settings.electionTicks / 2));
     this.#round = random.uint32();
@@ -109,7 +111,8 @@ export class Election {
       const seesSuccessor = replies.some(({ leader, happy }) => leader > this.#own && happy);
       this.#happy = isProposing && (!lacksQuorum || seesSuccessor);
     } else {
-      this.#happy = replies.some(({ ballot, happy }) => ballot === this.#leader && happy);
+      const isLed = replies.some(({ ballot, happy }) => ballot === this.#leader && happy);
+      this.#happy = isLed && this.#leader > 0;
     }
     if (this.#isFresh) this.#happy = true;
     this.#isFresh = false;

@@ -68,11 +68,11 @@ function afterAcknowledged(state: PaxosState, leader: Leader): void {
 export function onAccepted(state: PaxosState, leader: Leader, from: MemberId, message: Accepted): void {
   const progress = heard(leader, from, message.barrier);
   const { first, last, match } = message;
-  if (progress === undefined || last > state.log.last || match > state.log.last || first > last) {
+  if (progress === undefined || last > state.log.last || match > state.log.last || first > last + 1) {
     state.drop();
     return;
   }
-  leader.acknowledgements.add(progress.bit, first, last);
+  if (last > match) leader.acknowledgements.add(progress.bit, first, last);
   matched(leader, progress, match);
   sendAccepts(state, leader, from, progress);
   confirmBarriers(state, leader);
@@ -98,6 +98,7 @@ export function onHeartbeatReply(
     return;
   }
   matched(leader, progress, match);
+  progress.arrived(received);
   const isBack = progress.state === "probe";
   const hasSnapshot = progress.state === "snapshot" && received >= state.log.start.index;
   // What had left before the heartbeat and is not there with its answer was lost, or is late: it comes again.

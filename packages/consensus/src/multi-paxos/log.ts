@@ -94,17 +94,36 @@ export class PaxosLog {
   run(from: LogIndex, entriesMax: number, bytesMax: number): { readonly entries: readonly Entry[]; bytes: number } {
     const begin = from - this.#start.index - 1;
     if (!(begin >= 0)) invariant(false, `slots from ${from} are trimmed, the log begins after ${this.#start.index}`);
-    const entries: Entry[] = [];
     let bytes = 0;
-    for (let at = begin; entries.length < entriesMax; at++) {
-      const entry = this.#entries[at];
+    let end = begin;
+    for (const limit = Math.min(this.#entries.length, begin + entriesMax); end < limit; end++) {
+      const entry = this.#entries[end];
       if (entry === undefined) break;
       const size = entryBytes(entry);
-      if (at > begin && bytes + size > bytesMax) break;
+      if (end > begin && bytes + size > bytesMax) break;
       bytes += size;
-      entries.push(entry);
     }
-    return { entries, bytes };
+    return { entries: this.#entries.slice(begin, end) as Entry[], bytes };
+  }
+
+  /** The same as one `put` after another; most often they stand behind the last, which is the hot path. */
+  putAll(entries: readonly Entry[], token: number): void {
+    const [kept, tokens] = [this.#entries, this.#tokens];
+    let next = this.last + 1;
+    let bytes = 0;
+    for (const entry of entries) {
+      if (entry.index !== next || entry.kind === "seal") {
+        this.put(entry, token);
+        next = this.last + 1;
+        continue;
+      }
+      kept.push(entry);
+      tokens.push(token);
+      bytes += entryBytes(entry);
+      next += 1;
+    }
+    this.#retainedBytes += bytes;
+    this.#windowBytes += bytes;
   }
 
   /** Takes the place of what stood in its slot. Written by the persist with this token. */
@@ -116,18 +135,19 @@ export class PaxosLog {
       this.#entries.push(undefined);
       this.#tokens.push(0);
     }
-    const before = this.#entries[at];
-    const size = entryBytes(entry) - (before === undefined ? 0 : entryBytes(before));
-    this.#retainedBytes += size;
-    this.#windowBytes += size;
+    let size = entryBytes(entry);
     if (at === this.#entries.length) {
       this.#entries.push(entry);
       this.#tokens.push(token);
     } else {
+      const before = this.#entries[at];
+      if (before !== undefined) size -= entryBytes(before);
       this.#entries[at] = entry;
       this.#tokens[at] = token;
       if (index <= this.#persisted) this.#persisted = moved(index, -1);
     }
+    this.#retainedBytes += size;
+    this.#windowBytes += size;
     if (entry.kind === "seal") {
       if (this.#sealIndex === undefined || index < this.#sealIndex) this.#sealIndex = index;
     } else if (index === this.#sealIndex) {

@@ -15,6 +15,7 @@ import type {
   RequestId,
   Role,
 } from "../contract.ts";
+import { sameConfiguration } from "../configuration.ts";
 import { moved } from "../entries.ts";
 import type { LogIndex, MemberId, Term } from "../quantities.ts";
 import { installed, onAccept, onChosen, onHeartbeat, onPrepare, onSnapshotNeeded } from "./acceptor.ts";
@@ -223,7 +224,7 @@ export class MultiPaxos implements ConsensusCore<PaxosMessage> {
     if (outbox.openToken !== undefined) state.noteChosen();
     this.#checkOrder();
     const { configuration } = log.start;
-    if (configuration !== this.#toldConfiguration) {
+    if (configuration !== this.#toldConfiguration && !sameConfiguration(configuration, this.#toldConfiguration)) {
       this.#toldConfiguration = configuration;
       outbox.push({ type: "configuration", configuration, index: log.start.index });
     }

@@ -58,9 +58,14 @@ export class Progress {
   accepted(match: LogIndex): void {
     if (match > this.match) this.match = match;
     if (this.next <= this.match) this.next = moved(this.match, 1);
+    this.arrived(this.match);
+  }
+
+  /** What is there is on its way no more, durable or not. */
+  arrived(received: LogIndex): void {
     for (; this.#answered < this.#inflight.length; this.#answered += 1) {
       const { last, bytes } = this.#inflight[this.#answered] as Inflight;
-      if (last > this.match) break;
+      if (last > received) break;
       this.#inflightBytes -= bytes;
     }
     if (this.#answered < answeredKeptMax) return;

@@ -3,7 +3,6 @@
  * all it has.
  */
 import { invariant } from "@quipu/core";
-import type { Entry } from "../contract.ts";
 import { higher, moved } from "../entries.ts";
 import type { LogIndex, MemberId, Term } from "../quantities.ts";
 import { becomeLeader } from "./leader.ts";
@@ -25,7 +24,6 @@ export function campaign(state: PaxosState): void {
   const role: Candidate = {
     role: "candidate",
     answers: new Map(),
-    reported: new Map(),
     ownPromiseToken: state.outbox.persist().token,
     askedElapsedTicks: 0,
   };
@@ -69,7 +67,7 @@ export function onPromised(state: PaxosState, role: Candidate, from: MemberId, m
   const known = higher(answer.covered, state.log.committed);
   // An old chunk, or one behind a chunk that is not there.
   if (answer.isComplete || message.from > known + 1) return;
-  for (const entry of message.entries) report(state, role, entry);
+  for (const entry of message.entries) if (entry.index > answer.covered) answer.entries.push(entry);
   answer.covered = higher(answer.covered, message.through);
   answer.chosen = higher(answer.chosen, message.chosen);
   answer.accepted = message.accepted;
@@ -85,18 +83,11 @@ function newAnswer(): Answer {
   return {
     covered: 0 as LogIndex,
     isComplete: false,
+    entries: [],
     chosen: 0 as LogIndex,
     accepted: { ballot: 0 as Term, freeFrom: 0 as LogIndex },
     wasOffered: false,
   };
-}
-
-function report(state: PaxosState, role: Candidate, entry: Entry): void {
-  if (entry.index <= state.log.committed) return;
-  const before = role.reported.get(entry.index);
-  const isHigher = before === undefined || entry.term > before.term;
-  const wins = state.mutation === "reported-lower-ballot-wins" ? before === undefined || !isHigher : isHigher;
-  if (wins) role.reported.set(entry.index, entry);
 }
 
 /**
@@ -141,7 +132,6 @@ export function concludePhase1(state: PaxosState, role: Candidate): void {
 export function onInstalled(state: PaxosState): void {
   const { role } = state;
   if (role.role !== "candidate") return;
-  for (const index of role.reported.keys()) if (index <= state.log.committed) role.reported.delete(index);
   ask(state, role);
 }
 

@@ -38,18 +38,19 @@ interface Recovered {
 function gather(state: PaxosState, role: Candidate): Recovered {
   const { log } = state;
   const ignoresOthers = state.mutation === "own-value-although-one-was-reported";
-  const values = ignoresOthers ? new Map<LogIndex, Entry>() : role.reported;
+  const values = new Map<LogIndex, Entry>();
   let chosen = log.committed;
   let accepted: AcceptedBallot = state.accepted;
   for (const answer of role.answers.values()) {
+    // Half an answer is none: the other half could be what hides something of a lower ballot.
     if (!answer.isComplete || ignoresOthers) continue;
+    for (const entry of answer.entries) report(state, values, entry);
     chosen = higher(chosen, answer.chosen);
     if (answer.accepted.ballot > accepted.ballot) accepted = answer.accepted;
   }
   for (let index = moved(log.committed, 1); index <= log.last; index = moved(index, 1)) {
     const own = log.entry(index);
-    const other = values.get(index);
-    if (own !== undefined && (other === undefined || own.term > other.term)) values.set(index, own);
+    if (own !== undefined) report(state, values, own);
   }
   let last = chosen;
   const keepsStale = state.mutation === "stale-higher-slots-kept";
@@ -59,6 +60,15 @@ function gather(state: PaxosState, role: Candidate): Recovered {
     else last = higher(last, index);
   }
   return { chosen, values, last };
+}
+
+/** P2c: of each slot the value of the highest ballot in which one was accepted. */
+function report(state: PaxosState, values: Map<LogIndex, Entry>, entry: Entry): void {
+  if (entry.index <= state.log.committed) return;
+  const before = values.get(entry.index);
+  const isHigher = before === undefined || entry.term > before.term;
+  const wins = state.mutation === "reported-lower-ballot-wins" ? before === undefined || !isHigher : isHigher;
+  if (wins) values.set(entry.index, entry);
 }
 
 /** What the leader of a new ballot proposes in a slot. */
@@ -75,8 +85,9 @@ function learnChosen(state: PaxosState, chosen: LogIndex, values: ReadonlyMap<Lo
     const value = values.get(index);
     const own = log.entry(index);
     if (value !== undefined && (own === undefined || own.term < value.term)) learned.push(value);
-    state.learn(index);
   }
   if (learned.length > 0) state.write(learned);
-  state.advance();
+  let known = log.committed;
+  while (known < chosen && log.entry(moved(known, 1)) !== undefined) known = moved(known, 1);
+  state.commitTo(known);
 }

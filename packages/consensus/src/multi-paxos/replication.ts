@@ -63,7 +63,8 @@ function sendSnapshotNeeded(state: PaxosState, leader: Leader, to: MemberId, pro
     freeFrom,
     chosen: state.log.committed,
     atLeast: state.log.start.index,
-    number: progress.checkNumber,
+    // Between two heartbeats there may be none to answer to.
+    number: Math.max(progress.checkNumber, 0),
     barrier: leader.reads.number,
   });
 }

@@ -20,8 +20,6 @@ export interface Candidate {
   readonly role: "candidate";
   /** Of the other voters that have answered. */
   readonly answers: Map<MemberId, Answer>;
-  /** Reported by others: of each slot what was accepted in the highest ballot. */
-  readonly reported: Map<LogIndex, Entry>;
   /** Its own promise counts once the persist with this token is durable. */
   readonly ownPromiseToken: number;
   askedElapsedTicks: number;
@@ -31,6 +29,8 @@ export interface Candidate {
 export interface Answer {
   /** Slots up to this are told. */
   covered: LogIndex;
+  /** What of it was told, ascending. */
+  readonly entries: Entry[];
   isComplete: boolean;
   chosen: LogIndex;
   accepted: AcceptedBallot;

@@ -5,7 +5,7 @@
 import { invariant, type Random } from "@quipu/core";
 import { membersOf } from "../configuration.ts";
 import type { CoreOptions, Entry, HardState, LogStart, ReplyReason, RequestId } from "../contract.ts";
-import { higher, lower, moved } from "../entries.ts";
+import { entryBytes, higher, lower, moved } from "../entries.ts";
 import { Outbox } from "../outbox.ts";
 import type { LogIndex, MemberId, Term } from "../quantities.ts";
 import { noBallot, ordinalsMax, proposerOf } from "./ballot.ts";
@@ -18,6 +18,17 @@ import type { RoleState } from "./role.ts";
 import { checkSettings, type MultiPaxosSettings } from "./settings.ts";
 
 const nothingAccepted: AcceptedBallot = { ballot: noBallot, freeFrom: 0 as LogIndex };
+
+interface PendingBallot {
+  readonly ballot: Term;
+  readonly freeFrom: LogIndex;
+  /** What came of it so far, in memory only. */
+  readonly entries: Map<LogIndex, Entry>;
+  /** Without a gap, up to here. */
+  received: LogIndex;
+  told: LogIndex;
+  bytes: number;
+}
 
 export class PaxosState {
   readonly member: MemberId;
@@ -39,14 +50,15 @@ export class PaxosState {
   #accepted: AcceptedBallot;
   /** The leader of `accepted.ballot` said that every slot up to this is chosen. */
   #told: LogIndex = 0 as LogIndex;
-  /** Beyond the chosen prefix, learned in a ballot that is not the present one: chosen all the same. */
-  readonly #learned: Set<LogIndex> = new Set();
+  /** A later ballot that is heard, but not accepted in yet. */
+  #pending: PendingBallot | undefined;
   /** Every slot up to this is chosen, or accepted in `accepted.ballot`. */
   #received: LogIndex;
   /** start.index <= delivered <= min(committed, persisted); never decreases. */
   #delivered: LogIndex;
   /** What of it the hard state on disk says. */
   #noted: LogIndex;
+  #writtenToken = 0;
   /** Answers are true only once this persist is durable: it holds the promise or the start that they speak of. */
   #gateToken = 0;
 
@@ -58,7 +70,7 @@ export class PaxosState {
     this.mutation = options.mutation;
     const { hardState, start, entries } = options.restored;
     this.log = new PaxosLog(options.restored);
-    this.election = new Election(options.random, options.settings);
+    this.election = new Election(hardState.term, options.random, options.settings);
     this.#quorums = quorumsOf([], options.settings);
     this.#promised = hardState.term;
     this.#accepted = hardState.accepted ?? nothingAccepted;
@@ -96,13 +108,24 @@ export class PaxosState {
     return this.#accepted;
   }
 
-  get received(): LogIndex {
-    return this.#received;
+  /** A later ballot whose leader is heard; undefined: `accepted.ballot` is the latest that is. */
+  get pending(): Readonly<PendingBallot> | undefined {
+    return this.#pending;
   }
 
-  /** Everything up to this is durable here, chosen or accepted in `accepted.ballot`. */
+  /** Everything up to this has come of the latest leader that is heard. */
+  get received(): LogIndex {
+    return this.#pending === undefined ? this.#received : higher(this.#pending.received, this.log.committed);
+  }
+
+  /** Everything up to this is chosen, or accepted in the ballot of that leader. */
+  get held(): LogIndex {
+    return this.#pending === undefined ? this.#received : this.log.committed;
+  }
+
+  /** The same, and durable. */
   get match(): LogIndex {
-    return lower(this.#received, this.log.persisted);
+    return lower(this.held, this.log.persisted);
   }
 
   get delivered(): LogIndex {
@@ -140,8 +163,47 @@ export class PaxosState {
   promise(ballot: Term): void {
     invariant(ballot > this.#promised, `promise went back: ${this.#promised} -> ${ballot}`);
     this.#promised = ballot;
+    this.#pending = undefined;
     this.election.knows(ballot);
     this.#persistHardState();
+  }
+
+  /** A leader is heard of whose ballot is later than the one that this member accepts in. */
+  follow(ballot: Term, freeFrom: LogIndex): void {
+    this.#pending = {
+      ballot,
+      freeFrom,
+      entries: new Map(),
+      received: this.log.committed,
+      told: 0 as LogIndex,
+      bytes: 0,
+    };
+  }
+
+  /** Of the pending ballot. */
+  hold(entry: Entry): void {
+    if (this.#pending === undefined || this.#pending.entries.has(entry.index)) return;
+    this.#pending.entries.set(entry.index, entry);
+    this.#pending.bytes += entryBytes(entry);
+  }
+
+  /**
+   * Goes over to the pending ballot once everything that its leader recovered is there. All at once, because what stands
+   * beyond the chosen prefix is to be of one ballot: a mixture could bring back, above what a leader has recovered or
+   * proposed since, what it did not find.
+   */
+  adopt(): void {
+    const pending = this.#pending;
+    if (pending === undefined) return;
+    const { ballot, freeFrom, entries, told } = pending;
+    let received = higher(pending.received, this.log.committed);
+    while (entries.has(moved(received, 1))) received = moved(received, 1);
+    pending.received = received;
+    if (moved(received, 1) < freeFrom && this.mutation !== "stale-higher-slots-kept") return;
+    this.acceptIn(ballot, freeFrom);
+    const fresh = [...entries.values()].filter(({ index }) => index > this.log.committed);
+    if (fresh.length > 0) this.write(fresh.sort((a, b) => a.index - b.index));
+    this.#told = told;
   }
 
   /**
@@ -158,27 +220,31 @@ export class PaxosState {
       this.outbox.persist().truncateFrom = stale;
     }
     this.#accepted = { ballot, freeFrom };
+    this.#pending = undefined;
     this.#told = 0 as LogIndex;
     this.#received = log.committed;
-    for (const index of this.#learned) if (index >= stale) this.#learned.delete(index);
     this.#persistHardState();
   }
 
   /** Accepts or learns: these entries take the place of what stood in their slots. */
   write(entries: readonly Entry[]): void {
     const { token } = this.outbox.persist();
-    for (const entry of entries) this.log.put(entry, token);
+    this.log.putAll(entries, token);
+    this.#writtenToken = token;
     this.outbox.persistAppend(entries);
   }
 
-  /** What stands in this slot is what was chosen, whatever its ballot. */
-  learn(index: LogIndex): void {
-    this.#learned.add(index);
+  /** This step writes entries. */
+  get writes(): boolean {
+    return this.#writtenToken === this.outbox.openToken;
   }
 
-  /** The leader of the ballot that this member accepts in says so. */
+  /** The latest leader that is heard says so. */
   hearChosen(upTo: LogIndex): void {
-    if (upTo > this.#told) this.#told = upTo;
+    // Of what was accepted under an earlier leader it says nothing.
+    const pending = this.mutation === "chosen-in-another-ballot" ? undefined : this.#pending;
+    if (pending !== undefined) pending.told = higher(pending.told, upTo);
+    else this.#told = higher(this.#told, upTo);
   }
 
   /** Goes on as far as slots are known to be right: chosen, received, delivered. */
@@ -186,29 +252,21 @@ export class PaxosState {
     const { log } = this;
     const { ballot } = this.#accepted;
     let chosen = log.committed;
-    while (log.sealedAt === undefined) {
+    while (log.sealedAt === undefined && chosen < this.#told) {
       const next = moved(chosen, 1);
       const term = log.entry(next)?.term;
-      if (term === undefined) break;
-      const right = next <= this.#told && (term === ballot || this.mutation === "chosen-in-another-ballot");
-      if (!right && !this.#learned.has(next)) break;
+      if (term === undefined || (term !== ballot && this.mutation !== "chosen-in-another-ballot")) break;
       chosen = next;
     }
     this.commitTo(chosen);
     let received = higher(this.#received, log.committed);
-    for (;;) {
-      const next = moved(received, 1);
-      const term = log.entry(next)?.term;
-      if (term !== ballot && !(term !== undefined && this.#learned.has(next))) break;
-      received = next;
-    }
+    while (log.entry(moved(received, 1))?.term === ballot) received = moved(received, 1);
     this.#received = received;
   }
 
   commitTo(to: LogIndex): void {
     const before = this.log.committed;
     if (to > before) this.log.commitTo(to);
-    if (this.#learned.size > 0) for (const index of this.#learned) if (index <= to) this.#learned.delete(index);
     this.deliver();
   }
 
@@ -229,7 +287,6 @@ export class PaxosState {
     this.#delivered = start.index;
     this.#noted = start.index;
     this.#received = higher(this.#received, start.index);
-    for (const index of this.#learned) if (index <= start.index) this.#learned.delete(index);
     this.#gateToken = persist.token;
     this.advance();
   }

@@ -133,8 +133,10 @@ export class Session {
     if (sessionGone) this.#state = { ...noSession, timeoutMs: this.#options.sessionTimeoutMs };
     if (this.#isClosed) return;
     const rounds = Math.floor(this.#failures / this.#options.endpoints.length);
-    this.#failures++;
-    const pauseMs = rounds === 0 ? 0 : Math.min(pauseMsMax, firstPauseMs * 2 ** Math.min(rounds - 1, 10));
+    if (!sessionGone) this.#failures++;
+    // A server that says that the session has expired is there, and gives a new one.
+    const pauseMs =
+      rounds === 0 || sessionGone ? 0 : Math.min(pauseMsMax, firstPauseMs * 2 ** Math.min(rounds - 1, 10));
     this.#retry = setTimeout(() => this.#connect(), pauseMs * (0.5 + Math.random() / 2));
   }
 

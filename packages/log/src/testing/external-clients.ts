@@ -5,6 +5,7 @@ import type { ExternalService } from "../engines/external/service.ts";
 export interface Clients {
   readonly one: ExternalService;
   readonly other: ExternalService;
+  readonly isSilentWhenClosed: boolean;
 }
 
 export type WithClients = (body: (clients: Clients) => Promise<void>) => Promise<void>;

@@ -5,8 +5,9 @@ import type { LogReplication } from "../loglet.ts";
 import { decodeLogWords, encodeLogWords } from "./log-words.ts";
 import type { OpenSegment } from "./open-segment.ts";
 
-/** What the members of a cell agree upon beside the log, for segments whose engines know no members. */
+/** What the members of a cell agree upon beside the log. */
 export interface ChainMembers {
+  /** Who keeps the log. */
   configuration(): Configuration;
   /** This node has the state up to `upTo` in a synced store. Returns up to where the log may be trimmed. */
   agreed(upTo: Lsn): Lsn;
@@ -63,8 +64,9 @@ export class ChainReplication implements LogReplication {
   }
 
   configuration(): Configuration {
-    const last = this.#options.segments().at(-1);
-    return last?.replication?.configuration() ?? this.#options.members?.configuration() ?? emptyConfiguration;
+    // Whoever belongs to the cell, also those who have no part in the present segment yet.
+    const { members, segments } = this.#options;
+    return members?.configuration() ?? segments().at(-1)?.replication?.configuration() ?? emptyConfiguration;
   }
 
   agreedUpTo(): Lsn {

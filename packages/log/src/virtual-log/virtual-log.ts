@@ -227,8 +227,14 @@ class ChainedLog implements VirtualLog {
   async close(): Promise<void> {
     this.#closed = true;
     this.#watch?.close();
-    await this.#changes.catch(() => undefined);
     for (const reader of this.#readers) reader.close();
+    // First: what a change under way waits for ends then.
+    await this.#closeSegments();
+    await this.#changes.catch(() => undefined);
+    await this.#closeSegments();
+  }
+
+  async #closeSegments(): Promise<void> {
     for (const segment of this.#segments) await segment.close();
     await this.#next?.loglet?.close();
   }

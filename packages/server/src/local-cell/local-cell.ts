@@ -13,6 +13,10 @@ export interface LocalCellOptions {
   /** The first node's ports; the second has them + 10, and so on (DESIGN §5). Free ones where they are not given. */
   readonly firstPorts?: { readonly resp: number; readonly http: number; readonly peer: number };
   readonly extraArguments?: readonly string[];
+  /** The first so many found the cell; the others join when they are added. Default: all found it. */
+  readonly founders?: number;
+  /** For some node only. */
+  readonly argumentsOf?: (name: string) => readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   /** Instead of the `quipu` command; tests only. */
   readonly launcher?: readonly string[];
@@ -89,6 +93,11 @@ export class LocalCell {
     await Promise.all(this.#nodes.map(({ server }) => server.restart()));
   }
 
+  /** Starts the founders. */
+  async startFounders(founders: number): Promise<void> {
+    await Promise.all(this.#nodes.slice(0, founders).map(({ server }) => server.restart()));
+  }
+
   async stop(signal: "SIGTERM" | "SIGKILL" = "SIGTERM"): Promise<void> {
     const running = this.#nodes.filter(({ server }) => server.isRunning);
     await Promise.all(running.map(({ server }) => server.stop(signal)));
@@ -136,9 +145,9 @@ async function prepareNode(
 ): Promise<LocalNode> {
   const { directory, firstPorts, environment, launcher, startTimeoutMs, addressSeenBy } = options;
   const peerPort = peerPorts.get(name) as number;
-  const seen = [...peerPorts].map(
-    ([target, port]) => `${target}=${addressSeenBy?.(name, target, port) ?? `127.0.0.1:${port}`}`,
-  );
+  // Who joins later is named by nobody who was there before.
+  const known = [...peerPorts].slice(0, Math.max(options.founders ?? options.nodes, index + 1));
+  const seen = known.map(([target, port]) => `${target}=${addressSeenBy?.(name, target, port) ?? `127.0.0.1:${port}`}`);
   const dataDirectory = path.join(directory, name);
   const server: ChildServerOptions = {
     dataDirectory,
@@ -155,6 +164,7 @@ async function prepareNode(
       "--peer-port",
       String(peerPort),
       ...(options.extraArguments ?? []),
+      ...(options.argumentsOf?.(name) ?? []),
     ],
     ...(environment === undefined ? {} : { environment }),
     ...(launcher === undefined ? {} : { launcher }),

@@ -6,4 +6,5 @@ export { isWhole, LocalCell, type LocalCellOptions, type LocalNode } from "../lo
 export { type ChaosEvent, type ChaosOptions, type ChaosResult, runChaos } from "./chaos/chaos.ts";
 export { ChaosCell } from "./chaos/chaos-cell.ts";
 export { type Fault, faults } from "./chaos/faults.ts";
+export { Services } from "./services.ts";
 export { RawConnection, RawError } from "./chaos/raw-connection.ts";

@@ -72,7 +72,7 @@ class ExternalSimulation {
   #sealedTail: number | undefined;
   #faultsEnd = false;
   #damaged = 0;
-  #failure: unknown;
+  #failure: Error | undefined;
 
   constructor(options: ExternalSimulationOptions) {
     this.#options = options;
@@ -316,6 +316,8 @@ class ExternalSimulation {
   async #compare(loglet: Loglet, observer: LogObserver): Promise<void> {
     const { tail, sealed } = await this.#settled(loglet.tail(), `tail of ${observer.name}`);
     if (sealed) this.#checkSealed(tail);
+    // It began above all that there is.
+    if (observer.from >= tail) return;
     await this.#runUntil(() => observer.last >= tail - 1, `${observer.name} has not read up to ${tail}`);
     check(observer.last === tail - 1, "record-changed", () => `${observer.name} read ${observer.last}, tail ${tail}`);
   }
@@ -364,16 +366,20 @@ class ExternalSimulation {
   }
 
   #guard(promise: Promise<unknown>): void {
-    promise.catch((error: unknown) => (this.#failure ??= error));
+    promise.catch((error: unknown) => (this.#failure ??= asError(error)));
   }
 
   #guardNow(action: () => void): void {
     try {
       action();
     } catch (error) {
-      this.#failure ??= error;
+      this.#failure ??= asError(error);
     }
   }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }
 
 /** Resolves when no microtask is left: the only place that touches the real event loop, and no result depends on it. */

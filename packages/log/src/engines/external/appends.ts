@@ -71,13 +71,8 @@ export class Appends {
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
     const { settings, valueBytesMax, clock } = this.#options;
     const bytes = batchBytesMax(records);
-    if (bytes > valueBytesMax || records.length > settings.batchRecordsMax) {
-      return Promise.reject(
-        this.#error(
-          "VALUE_TOO_LARGE",
-          `an append of ${records.length} records and ${bytes} bytes is more than one batch`,
-        ),
-      );
+    if (bytes > valueBytesMax) {
+      return Promise.reject(this.#error("VALUE_TOO_LARGE", `an append of ${bytes} bytes, at most ${valueBytesMax}`));
     }
     const waiting = this.#queue.length + (this.#sent?.appends.length ?? 0);
     if (waiting >= settings.appendsMax || this.#queuedBytes + bytes > settings.appendsBytesMax) {
@@ -90,16 +85,18 @@ export class Appends {
     });
   }
 
-  /** The follower has delivered `batch`; if it is the one on its way, its callers hear. */
-  delivered(batch: Batch): void {
+  /** The follower has delivered `batch`; if it is the one on its way (then true), its callers hear. */
+  delivered(batch: Batch): boolean {
     const sent = this.#sent;
-    if (sent === undefined || sent.batch.id !== batch.id || sent.isDecided) return;
+    if (sent === undefined || sent.batch.id !== batch.id) return false;
+    if (sent.isDecided) return true;
     sent.isDecided = true;
     let first = batch.first;
     for (const { records, resolve } of sent.appends) {
       resolve({ first: lsn(first), last: lsn(first + records.length - 1) });
       first += records.length;
     }
+    return true;
   }
 
   /** Everything that waits gets `error`, unknown where it may be in the log. */
@@ -204,6 +201,7 @@ export class Appends {
   async #attempt(sent: Sent): Promise<Result | undefined> {
     const { log, follower, mutation } = this.#options;
     const tail = lsn(sent.batch.first + sent.batch.records.length);
+    follower.isAppending = true;
     try {
       const head = await this.#timed(() => log.append(sent.at, sent.bytes, tail));
       if (this.#closed !== undefined) return "refused";
@@ -232,6 +230,8 @@ export class Appends {
       }
       this.#reject(sent, error);
       return "refused";
+    } finally {
+      follower.isAppending = false;
     }
   }
 

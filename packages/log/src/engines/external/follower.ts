@@ -24,8 +24,8 @@ export interface FollowerOptions {
   readonly random: Random;
   readonly settings: ExternalEngineSettings;
   readonly mutation: ExternalMutation | undefined;
-  /** A batch was delivered, also one of this node. */
-  readonly onBatch: (batch: Batch) => void;
+  /** A batch was delivered. True: this node wrote it. */
+  readonly onBatch: (batch: Batch) => boolean;
   /** The log is damaged, or a reader threw: nothing is delivered any more. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -44,8 +44,10 @@ export class Follower implements ReaderSource {
   #nextBatch: number;
   #end: number;
   #isClosed = false;
-  /** A hint came that no look has answered. */
+  /** A hint came that no look has answered; or one with a number. */
   #hinted = false;
+  #hintedTo = 0;
+  #isAppending = false;
   /** Ends the wait for the next look. */
   #wake: (() => void) | undefined;
   #lookedAtMs: number;
@@ -113,20 +115,30 @@ export class Follower implements ReaderSource {
   }
 
   /** The head as of some moment after the call, with everything below it delivered. Rejects as the service does. */
-  async refresh(): Promise<LogHead> {
+  async refresh(expectsBatches: boolean = true): Promise<LogHead> {
     // What the new head brings is probably a batch or two: asked for at the same time as the head itself.
-    const early = this.#pull(this.#nextBatch);
+    const early = expectsBatches ? this.#pull(this.#nextBatch) : Promise.resolve();
     await Promise.all([this.heads.fresh(), early.catch(() => undefined)]);
     // Up to the newest head, which may have come while this one's batches were fetched.
     while (!this.#isClosed && this.#isBehind) await this.#catchUp.call();
     return this.heads.newest;
   }
 
+  /** This node's append is under way: a hint of one more batch is probably of that one, which its answer will bring. */
+  set isAppending(isAppending: boolean) {
+    this.#isAppending = isAppending;
+    if (this.#isHinted) this.#wake?.();
+  }
+
+  get #isHinted(): boolean {
+    return this.#hinted || this.#hintedTo > this.#nextBatch + (this.#isAppending ? 1 : 0);
+  }
+
   /** This node's append succeeded: `batch` is in the log, and `head` stands behind it. */
   appended(batch: Batch, head: LogHead): void {
     this.#lookedAtMs = this.#options.clock.monotonicMs();
     // Before the head, which says that there is something to fetch.
-    if (batch.number === this.#nextBatch) this.#take(batch, true);
+    if (batch.number === this.#nextBatch) this.#take(batch);
     this.heads.learn(head);
   }
 
@@ -184,12 +196,12 @@ export class Follower implements ReaderSource {
 
   #hint(nextBatch: number | undefined): void {
     if (this.#isClosed) return;
-    if (nextBatch !== undefined && nextBatch <= this.#nextBatch) return;
     if (nextBatch !== undefined && this.#options.mutation === "hint-trusted") {
       this.heads.learn({ ...this.heads.newest, nextBatch });
     }
-    this.#hinted = true;
-    this.#wake?.();
+    if (nextBatch === undefined && !this.#isAppending) this.#hinted = true;
+    else this.#hintedTo = Math.max(this.#hintedTo, nextBatch ?? this.#nextBatch + 1);
+    if (this.#isHinted) this.#wake?.();
   }
 
   /** Looks at the head from time to time, sooner where a hint came, and fetches what is new. */
@@ -199,10 +211,12 @@ export class Follower implements ReaderSource {
     while (!this.#isClosed && !this.isFinal) {
       await this.#untilLook(failures === 0 ? 0 : backOffMs(failures, settings.retryMs, settings.retryMsMax, random));
       if (this.isClosed) return;
+      const isHinted = this.#isHinted;
       this.#hinted = false;
+      this.#hintedTo = 0;
       this.#lookedAtMs = clock.monotonicMs();
       try {
-        await this.refresh();
+        await this.refresh(isHinted);
         failures = 0;
       } catch (error) {
         if (isDamage(error)) this.fail(error);
@@ -216,7 +230,7 @@ export class Follower implements ReaderSource {
   async #untilLook(pauseMs: number): Promise<void> {
     if (pauseMs > 0) return this.pauses.pause(pauseMs);
     const { clock, settings } = this.#options;
-    while (!this.#isClosed && !this.#hinted && !this.#isBehind && !this.isFinal) {
+    while (!this.#isClosed && !this.#isHinted && !this.#isBehind && !this.isFinal) {
       const waitMs = this.#lookedAtMs + settings.pollMs - clock.monotonicMs();
       if (waitMs <= 0) return;
       await new Promise<void>((resolve) => {
@@ -261,7 +275,7 @@ export class Follower implements ReaderSource {
         if (batch.first !== this.#end) {
           throw this.batches.damage(batch.number, `it begins at position ${batch.first}, not ${this.#end}`);
         }
-        this.#take(batch, false);
+        this.#take(batch);
       }
     } catch (error) {
       if (isDamage(error)) this.fail(error);
@@ -269,12 +283,11 @@ export class Follower implements ReaderSource {
     }
   }
 
-  #take(batch: Batch, isOwn: boolean): void {
+  #take(batch: Batch): void {
     invariant(batch.number === this.#nextBatch, `batch ${batch.number} is not ${this.#nextBatch}`);
     invariant(batch.first === this.#end, `batch ${batch.number} begins at ${batch.first}, not ${this.#end}`);
     this.#nextBatch += 1;
     this.#end += batch.records.length;
-    if (!isOwn) this.#othersAtMs = this.#options.clock.monotonicMs();
     this.#window.push(batch.first, batch.records);
     this.#index.add(batch.number, batch.first);
     try {
@@ -283,7 +296,7 @@ export class Follower implements ReaderSource {
       this.fail(error);
       return;
     }
-    this.#options.onBatch(batch);
+    if (!this.#options.onBatch(batch)) this.#othersAtMs = this.#options.clock.monotonicMs();
     this.#checkEnd();
   }
 

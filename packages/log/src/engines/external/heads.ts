@@ -37,15 +37,22 @@ export class Heads {
     return this.#look.call();
   }
 
-  /** A head that the service has shown, perhaps later than a newer one. */
+  /**
+   * A head that the service has shown, perhaps later than a newer one. Appends and trims overtake each other: of each of the
+   * two parts the later one counts.
+   */
   learn(head: LogHead): void {
     const before = this.#newest;
-    if (isSame(before, head) && before.token === head.token) return;
-    // An answer that was overtaken.
-    if (isAtLeast(before, head) && !isSame(before, head)) return;
-    if (!isAtLeast(head, before)) throw this.#wentBack(before, head);
-    this.#newest = head;
-    this.#hooks.changed(head);
+    const isOrdered =
+      (isLogAtLeast(head, before) || isLogAtLeast(before, head)) &&
+      (isTrimAtLeast(head, before) || isTrimAtLeast(before, head));
+    if (!isOrdered) throw this.#wentBack(before, head);
+    const log = isLogAtLeast(head, before) ? head : before;
+    const { firstBatch, trimmedUpTo } = isTrimAtLeast(head, before) ? head : before;
+    const newest = { ...log, firstBatch, trimmedUpTo };
+    if (isSame(before, newest) && before.token === newest.token) return;
+    this.#newest = newest;
+    this.#hooks.changed(newest);
   }
 
   async #lookNow(): Promise<LogHead> {
@@ -69,13 +76,15 @@ export class Heads {
 }
 
 function isAtLeast(head: LogHead, other: LogHead): boolean {
-  return (
-    head.nextBatch >= other.nextBatch &&
-    head.tail >= other.tail &&
-    head.firstBatch >= other.firstBatch &&
-    head.trimmedUpTo >= other.trimmedUpTo &&
-    (head.sealed || !other.sealed)
-  );
+  return isLogAtLeast(head, other) && isTrimAtLeast(head, other);
+}
+
+function isLogAtLeast(head: LogHead, other: LogHead): boolean {
+  return head.nextBatch >= other.nextBatch && head.tail >= other.tail && (head.sealed || !other.sealed);
+}
+
+function isTrimAtLeast(head: LogHead, other: LogHead): boolean {
+  return head.firstBatch >= other.firstBatch && head.trimmedUpTo >= other.trimmedUpTo;
 }
 
 function isSame(left: LogHead, right: LogHead): boolean {

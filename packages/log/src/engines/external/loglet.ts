@@ -81,7 +81,7 @@ export class ExternalLoglet implements Loglet {
     return this.#follower.readers.add(from, onDelivery);
   }
 
-  /** Only whole batches go. Where the service cannot be reached nothing does; the next trim comes by again. */
+  /** Only whole batches go. Where the service cannot be reached, or is full, nothing does; the next trim comes by again. */
   async trim(upTo: Lsn): Promise<void> {
     const { heads, batches } = this.#follower;
     try {
@@ -103,7 +103,8 @@ export class ExternalLoglet implements Loglet {
       // An append may be under way on the head that was; it will find out. Later ones need not.
       await heads.fresh();
     } catch (error) {
-      if (!isUnreachable(error)) throw error;
+      const isFull = error instanceof QuipuError && error.code === "LOG_FULL";
+      if (!isUnreachable(error) && !isFull) throw error;
     }
   }
 

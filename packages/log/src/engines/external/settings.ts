@@ -1,7 +1,7 @@
 /** Limits and intervals of the driver of external engines, each with its reason. */
 
 export interface ExternalEngineSettings {
-  /** Records of one batch. */
+  /** Records of one batch, where several appends go together. */
   readonly batchRecordsMax: number;
   /** Appends without an outcome, and their bytes. */
   readonly appendsMax: number;

@@ -58,7 +58,7 @@ export class Trimming {
 
   /**
    * Up to here a majority could go on without the log, and so could everybody who is alive, with what stands in their
-   * snapshots. Of a log that is sealed, too: then there is nothing to come that would be trimmed with it.
+   * snapshots. Also of a log that is sealed, which is never trimmed as a whole.
    */
   agreedUpTo(): number {
     let agreed = this.#agreed();
@@ -74,8 +74,8 @@ export class Trimming {
   /** Repeats what was said, to whoever was not there, and trims what followers needed until now. */
   tick(): void {
     if (this.#host.nowTicks - this.#saidTicks < this.#host.settings.checkpointRepeatTicks) return;
-    // Also that it has none: the others wait for whoever is alive.
-    this.#say();
+    // Of a sealed log also that it has none: before the others drop it they wait for whoever is alive.
+    if (this.#own > 0 || this.#delivery.sealedAt !== undefined) this.#say();
     this.#trim();
   }
 

@@ -7,6 +7,7 @@ import { WriteGaps } from "../demo/write-gaps.ts";
 import { ChaosCell } from "./chaos-cell.ts";
 import { drawFault, type Fault } from "./faults.ts";
 import { delay } from "../delay.ts";
+import type { Services } from "../services.ts";
 import { type RecordedOperation, Workload } from "./workload.ts";
 
 export interface ChaosOptions {
@@ -18,6 +19,8 @@ export interface ChaosOptions {
   readonly print: (line: string) => void;
   /** The series, instead of a drawn one. */
   readonly series?: readonly Fault[];
+  /** The log moves to them and away, too. Whoever gives them stops them. */
+  readonly services?: Services;
 }
 
 export interface ChaosEvent {
@@ -88,7 +91,8 @@ class ChaosRun {
     this.#gaps.take();
     this.#note(fault.name);
     const note = (text: string): void => this.#note(`  ${text}`);
-    await fault.run({ cell: this.#cell, random: this.#random, note });
+    const { services } = this.#options;
+    await fault.run({ cell: this.#cell, random: this.#random, note, services });
     const before = this.#workload.acknowledged;
     const waitedSinceMs = performance.now();
     while (this.#workload.acknowledged === before) {

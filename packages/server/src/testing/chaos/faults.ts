@@ -6,12 +6,16 @@ import type { SeededRandom } from "@quipu/core";
 import type { LocalNode } from "../../local-cell/local-cell.ts";
 import type { ChaosCell } from "./chaos-cell.ts";
 import { openLink, type LinkFault } from "./peer-proxy.ts";
+import type { EngineName } from "../../engines/engine-names.ts";
 import { delay } from "../delay.ts";
+import type { Services } from "../services.ts";
 
 export interface FaultContext {
   readonly cell: ChaosCell;
   readonly random: SeededRandom;
   readonly note: (text: string) => void;
+  /** etcd and ZooKeeper, where the run has them. */
+  readonly services?: Services | undefined;
 }
 
 export interface Fault {
@@ -43,6 +47,9 @@ export const faults: readonly Fault[] = [
   { name: "full disk", weight: 2, run: fullDisk },
   { name: "failing disk", weight: 2, run: failingDisk },
   { name: "shifted clock", weight: 2, run: shiftClock },
+  { name: "switch engine", weight: 3, run: switchEngine },
+  { name: "kill amid a switch", weight: 2, run: killAmidSwitch },
+  { name: "kill a member of the service", weight: 2, run: killServiceMember },
 ];
 
 export function drawFault(random: SeededRandom): Fault {
@@ -151,6 +158,50 @@ async function transfer(context: FaultContext): Promise<void> {
   const target = targets[random.below(targets.length)] as LocalNode;
   note(`transfer leadership to ${target.name}`);
   note(await cell.ask({ type: "transferLeadership", to: target.name }));
+}
+
+/** Engines that the run can go on, with where they are. */
+function drawEngine({ random, services }: FaultContext): { engine: EngineName; endpoints?: readonly string[] } {
+  const { etcd, zookeeper } = services?.endpoints ?? {};
+  const engines = [
+    { engine: "raft" as const },
+    { engine: "multi-paxos" as const },
+    ...(etcd === undefined ? [] : [{ engine: "etcd" as const, endpoints: etcd }]),
+    ...(zookeeper === undefined ? [] : [{ engine: "zookeeper" as const, endpoints: zookeeper }]),
+  ];
+  return engines[random.below(engines.length)] as (typeof engines)[number];
+}
+
+async function switchEngine(context: FaultContext): Promise<void> {
+  const target = drawEngine(context);
+  context.note(`switch to ${target.engine}`);
+  context.note(await context.cell.ask({ type: "switchEngine", ...target }));
+}
+
+/** Whoever carries it out, or another node, dies on the way: others finish it, or nothing has happened. */
+async function killAmidSwitch(context: FaultContext): Promise<void> {
+  const { cell, random, note } = context;
+  const target = drawEngine(context);
+  const victim = random.below(3) === 0 ? anyNode(context) : await cell.leader();
+  const afterMs = random.below(400);
+  note(`switch to ${target.engine}, kill -9 ${victim.name} after ${afterMs} ms`);
+  const asked = cell.ask({ type: "switchEngine", ...target });
+  asked.catch(() => undefined);
+  await delay(afterMs);
+  await cell.kill(victim);
+  await delay(between(random, 0, 2_000));
+  await cell.restart(victim);
+  note(await asked);
+}
+
+async function killServiceMember(context: FaultContext): Promise<void> {
+  const { random, services, note } = context;
+  const engines = Object.keys(services?.endpoints ?? {}) as EngineName[];
+  const engine = engines[random.below(Math.max(1, engines.length))];
+  if (services === undefined || engine === undefined) return note("there is none");
+  const member = random.below(3);
+  note(`kill -9 member ${member + 1} of ${engine}`);
+  await services.withoutMember(engine, member, () => delay(between(random, 0, 4_000)));
 }
 
 async function follower({ cell, random }: FaultContext): Promise<LocalNode> {

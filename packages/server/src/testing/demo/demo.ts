@@ -14,8 +14,11 @@ import { type Hit, hitFields, parseAccessLogLine } from "../../access-log/parser
 import { type Difference, Tally } from "../../access-log/tally.ts";
 import { Progress, type ProgressOutput } from "../../cli/terminal/progress.ts";
 import { LocalCell } from "../../local-cell/local-cell.ts";
-import { Drama, type DramaEvent } from "./drama.ts";
+import { type ActEvent, Acts } from "./acts.ts";
+import { dramaActs } from "./drama.ts";
 import { delay } from "../delay.ts";
+import { Services } from "../services.ts";
+import { tourActs } from "./tour.ts";
 import { WriteProbe } from "./write-probe.ts";
 
 export interface DemoOptions {
@@ -24,6 +27,8 @@ export interface DemoOptions {
   readonly hits: number;
   readonly seed: number;
   readonly output: ProgressOutput;
+  /** From engine to engine, instead of kills. */
+  readonly isTour?: boolean;
 }
 
 export interface DemoResult {
@@ -31,7 +36,9 @@ export interface DemoResult {
   readonly linesRefused: number;
   readonly seconds: number;
   readonly nodes: number;
-  readonly events: readonly DramaEvent[];
+  readonly events: readonly ActEvent[];
+  /** What was left out, and why. */
+  readonly leftOut: readonly string[];
   readonly counters: number;
   /** Counters that the server holds beyond the expected ones. */
   readonly surplusKeys: number;
@@ -64,6 +71,7 @@ export class DemoResources {
   readonly directory: string = mkdtempSync(path.join(tmpdir(), "quipu-demo-"));
   cell: LocalCell | undefined;
   client: Client | undefined;
+  services: Services | undefined;
 
   /** At once, also from a signal handler. */
   dispose(): void {
@@ -75,13 +83,19 @@ export class DemoResources {
 export async function runDemo(options: DemoOptions, resources: DemoResources): Promise<DemoResult> {
   const source = options.input === undefined ? generatedSource(options) : fileSource(options.input);
   const expected = await source.tally();
+  const isTour = options.isTour === true;
+  const services = isTour ? await Services.start() : undefined;
+  resources.services = services;
+  const founders = isTour ? 1 : nodes;
   const cell = await LocalCell.prepare({
     directory: resources.directory,
     nodes,
+    founders,
     extraArguments: ["--log-level", "error"],
+    argumentsOf: (name) => (isTour && name === "n1" ? ["--engine", "local"] : []),
   });
   resources.cell = cell;
-  await cell.startAll();
+  await cell.startFounders(founders);
   const client = await connect(cell.url, { requestTimeoutMs });
   resources.client = client;
   const bar = new Progress({
@@ -91,7 +105,8 @@ export async function runDemo(options: DemoOptions, resources: DemoResources): P
     nowMs: () => performance.now(),
   });
   const probe = new WriteProbe(client);
-  const drama = new Drama(cell, expected.hits, bar, probe.gaps);
+  const acts = services === undefined ? dramaActs() : tourActs(services);
+  const drama = new Acts(cell, acts, expected.hits, bar, probe.gaps);
   const startMs = performance.now();
   const hits = await Promise.race([
     countHits({
@@ -116,12 +131,14 @@ export async function runDemo(options: DemoOptions, resources: DemoResources): P
   const keys = (await cell.status())?.shards[0]?.keys ?? 0;
   await client.close();
   await cell.stop();
+  await services?.stop();
   return {
     hits,
     linesRefused: expected.linesRefused,
     seconds,
     nodes,
     events: drama.events,
+    leftOut: services?.missing ?? [],
     counters: expected.tally.counts.size,
     surplusKeys: keys - expected.tally.counts.size,
     differences,
@@ -130,7 +147,7 @@ export async function runDemo(options: DemoOptions, resources: DemoResources): P
 }
 
 /** Hits come slowly while something happens, and the last tenth only when everything has. */
-async function* paced(feed: Iterable<Hit> | AsyncIterable<Hit>, hits: number, drama: Drama): AsyncGenerator<Hit> {
+async function* paced(feed: Iterable<Hit> | AsyncIterable<Hit>, hits: number, drama: Acts): AsyncGenerator<Hit> {
   let fed = 0;
   for await (const hit of feed) {
     fed += 1;

@@ -1,0 +1,63 @@
+/**
+ * The tour: a cell begins as one node with its log on its own disk, two more join, and then the log moves from engine to
+ * engine while the count goes on: local, raft, multi-paxos, etcd, zookeeper, raft. Engines whose servers this machine lacks
+ * are left out, and that is said.
+ */
+import { QuipuError } from "@quipu/core";
+import { askCell } from "../../cli/endpoint.ts";
+import type { EngineName } from "../../engines/engine-names.ts";
+import { delay } from "../delay.ts";
+import type { Services } from "../services.ts";
+import type { Act, Stage } from "./acts.ts";
+
+/** The cell works on the new engine for so long before the next act. */
+const settleMs = 2_000;
+const retryMs = 200;
+
+export function tourActs(services: Services): readonly Act[] {
+  const { etcd, zookeeper } = services.endpoints;
+  return [
+    { what: () => Promise.resolve("n2 and n3 join the cell of one node"), happen: joinAll },
+    switchTo("raft"),
+    switchTo("multi-paxos"),
+    ...(etcd === undefined ? [] : [switchTo("etcd", etcd)]),
+    ...(zookeeper === undefined ? [] : [switchTo("zookeeper", zookeeper)]),
+    switchTo("raft"),
+  ];
+}
+
+async function joinAll(stage: Stage): Promise<void> {
+  const [first, ...others] = stage.cell.nodes;
+  const endpoint = first?.server.httpUrl ?? "";
+  for (const { name, peerPort } of others) {
+    await askCell(endpoint, { type: "add", name, address: { host: "127.0.0.1", port: peerPort } }, {});
+  }
+  // They serve once the log is where they have a part of it.
+  for (const { server } of others) server.restart().catch(() => undefined);
+  await stage.until("all nodes to be voters", async () => {
+    const nodes = (await stage.cell.status())?.cell?.nodes ?? [];
+    return nodes.filter(({ standing }) => standing === "voter").length === stage.cell.nodes.length ? true : undefined;
+  });
+}
+
+function switchTo(engine: EngineName, endpoints?: readonly string[]): Act {
+  return {
+    what: async (stage) => `from ${(await stage.cell.status())?.engine ?? "?"} to ${engine}`,
+    happen: async (stage) => {
+      const endpoint = stage.cell.nodes[0]?.server.httpUrl ?? "";
+      await stage.until(`the switch to ${engine}`, async () => {
+        try {
+          await askCell(endpoint, { type: "switchEngine", engine, endpoints }, {});
+          return true;
+        } catch (error) {
+          // Definite: nothing was done, as while the cell changes its leader.
+          if (!(error instanceof QuipuError) || error.code !== "OVERLOADED") throw error;
+          await delay(retryMs);
+          return undefined;
+        }
+      });
+      await stage.whenWhole();
+      await delay(settleMs);
+    },
+  };
+}
