@@ -1,7 +1,7 @@
 /**
  * The engines of a node that stand on services of the user's own: etcd and ZooKeeper. Their client code is loaded when it is
  * asked for. The chain says where a segment is (endpoints, prefix, name of the log); user, password and certificates are
- * each node's own settings, and so are endpoints that have moved since.
+ * each node's own settings, and so are endpoints for a service that is no longer where the chain says.
  */
 import { type Clock, QuipuError, type Random } from "@quipu/core";
 import { externalEngine, type ExternalService, type Loglet, type LogletEngine, type LogletName } from "@quipu/log";
@@ -103,17 +103,35 @@ export class ServiceEngines {
         const { log } = JSON.parse(await engine.prepare()) as { readonly log: string };
         return JSON.stringify({ ...place, log });
       },
-      open: async (parameters) => {
-        const place = decodePlace(name, parameters);
-        const { engine } = await this.#at(name, place);
-        return await engine.open(JSON.stringify({ log: place.log }));
-      },
-      discard: async (parameters) => {
-        const place = decodePlace(name, parameters);
-        const { engine } = await this.#at(name, place);
-        await engine.discard(JSON.stringify({ log: place.log }));
-      },
+      open: (parameters) => this.#where(name, parameters, (engine, log) => engine.open(log)),
+      discard: (parameters) => this.#where(name, parameters, (engine, log) => engine.discard(log)),
     };
+  }
+
+  /** Where the chain says; if it is not there, where this node was told that the same service is by now. */
+  async #where<Result>(
+    name: ServiceEngineName,
+    parameters: string,
+    action: (engine: LogletEngine<Loglet>, log: string) => Promise<Result>,
+  ): Promise<Result> {
+    const place = decodePlace(name, parameters);
+    const log = JSON.stringify({ log: place.log });
+    try {
+      return await action((await this.#at(name, place)).engine, log);
+    } catch (error) {
+      const own = this.#own(name, place);
+      if (own === undefined || !(error instanceof QuipuError)) throw error;
+      // Nor there: then the first word is the one that counts.
+      return await action((await this.#at(name, own)).engine, log).catch(() => Promise.reject(error));
+    }
+  }
+
+  /** The same prefix at this node's own endpoints, where those are others than the chain's. */
+  #own(name: ServiceEngineName, place: Place): Place | undefined {
+    const { engine, settings } = this.#options;
+    if (engine !== name || settings.endpoints === undefined) return undefined;
+    const own = this.#placeOf(name, {});
+    return own.prefix === place.prefix && own.endpoints.join() !== place.endpoints.join() ? own : undefined;
   }
 
   #placeOf(name: ServiceEngineName, { endpoints, prefix }: EngineRequest): Place {
