@@ -16,30 +16,18 @@ import type {
   LogletEngine,
   LogletName,
   LogReplication,
-  MetadataStore,
-  Register,
   Subscription,
   Tail,
   VirtualLog,
 } from "../loglet.ts";
-import { announced, decodeChain, encodeChain, extended, foundedChain, nameOf, without } from "./chain.ts";
+import { announced, decodeChain, encodeChain, extended, nameOf, without } from "./chain.ts";
 import { type ChainMembers, ChainReplication } from "./chain-replication.ts";
 import { ChainReader } from "./chain-reader.ts";
+import { type FoundingOptions, foundChain, loadChain } from "./founding.ts";
 import type { VirtualLogMutation } from "./mutation.ts";
 import { OpenSegment } from "./open-segment.ts";
 
-export interface VirtualLogOptions {
-  readonly metadata: MetadataStore;
-  /** Register that holds the chain. */
-  readonly key: string;
-  readonly engines: Readonly<Record<string, LogletEngine>>;
-  /** For the first segment, if there is no chain yet. */
-  readonly initialEngine: string;
-  /**
-   * Several nodes found the log: the first segment is this, for all of them the same, and nobody prepares it. "waits":
-   * others found it, this node waits until they have.
-   */
-  readonly founding?: LogletName | "waits";
+export interface VirtualLogOptions extends FoundingOptions {
   /** The log is kept by the members of a cell, whatever its engines. */
   readonly members?: ChainMembers;
   /** Another chain was adopted. */
@@ -64,14 +52,19 @@ export async function openVirtualLog(options: VirtualLogOptions): Promise<Virtua
     } catch (error) {
       await log.close();
       // What this node knows may be old, and name what is gone since.
-      const chain = await load(options);
+      const chain = await loadChain(options);
       if (chain === undefined || chain.version === known.version) throw error;
     }
   }
-  const chain = (await load(options)) ?? (await found(options));
+  const chain = (await loadChain(options)) ?? (await foundChain(options));
   const log = new ChainedLog(options);
-  await log.start(chain);
-  return log;
+  try {
+    await log.start(chain);
+    return log;
+  } catch (error) {
+    await log.close();
+    throw error;
+  }
 }
 
 interface AppendRequest {
@@ -376,7 +369,7 @@ class ChainedLog implements VirtualLog {
 
   /** The newest chain that there is. */
   async #refresh(): Promise<void> {
-    const stored = await load(this.#options);
+    const stored = await loadChain(this.#options);
     invariant(stored !== undefined, `the chain ${this.#options.key} is gone`);
     if (stored.version > this.#chain.version) await this.#adopt(stored);
   }
@@ -462,41 +455,4 @@ class ChainedLog implements VirtualLog {
     if (engine === undefined) throw new QuipuError("INVALID_CONFIGURATION", `there is no log engine "${name}"`);
     return engine;
   }
-}
-
-async function load({ metadata, key }: VirtualLogOptions): Promise<Chain | undefined> {
-  const stored = await metadata.get(key);
-  return stored === undefined ? undefined : decodeChain(key, stored.version, stored.value);
-}
-
-async function found(options: VirtualLogOptions): Promise<Chain> {
-  const { metadata, key, engines, initialEngine, founding } = options;
-  if (founding === "waits") return decodeStored(key, await appears(metadata, key));
-  const engine = engines[initialEngine];
-  if (engine === undefined) throw new QuipuError("INVALID_CONFIGURATION", `there is no log engine "${initialEngine}"`);
-  const first = founding ?? { engine: initialEngine, parameters: await engine.prepare() };
-  const chain = foundedChain(lsn(1), first);
-  if (await metadata.compareAndSet(key, 0, encodeChain(chain))) return chain;
-  if (founding === undefined) await engine.discard(first.parameters);
-  const stored = await load(options);
-  invariant(stored !== undefined, `the chain ${key} was there and is gone`);
-  return stored;
-}
-
-/** Resolves when others have founded the log and this node has heard of it. */
-function appears(metadata: MetadataStore, key: string): Promise<Register> {
-  return new Promise((resolve) => {
-    const look = (): void => {
-      const known = metadata.known?.(key);
-      if (known === undefined) return;
-      subscription?.close();
-      resolve(known);
-    };
-    const subscription = metadata.watch?.(look);
-    look();
-  });
-}
-
-function decodeStored(key: string, { version, value }: Register): Chain {
-  return decodeChain(key, version, value);
 }
