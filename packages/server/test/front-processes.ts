@@ -71,7 +71,11 @@ export interface ShownStatus {
   readonly engine: string;
   readonly waitingFor?: string | null;
   readonly chain: readonly { readonly base: string; readonly engine: string; readonly end: string | null }[];
-  readonly shards: readonly { readonly appliedPosition: string; readonly stateHash: string | null }[];
+  readonly shards: readonly {
+    readonly appliedPosition: string;
+    readonly stateHash: string | null;
+    readonly recordsApplied: number;
+  }[];
 }
 
 export async function statusOf(server: ChildServer): Promise<ShownStatus> {

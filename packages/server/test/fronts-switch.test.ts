@@ -8,6 +8,12 @@ import { ask, eventually, Load, startFront, statusOf } from "./front-processes.t
 import { runCli } from "./run-cli.ts";
 import { temporaryDirectory } from "./temporary.ts";
 
+/** It applied less than it has. */
+async function beganAboveSnapshot(server: ChildServer): Promise<boolean> {
+  const [shard] = (await statusOf(server)).shards;
+  return shard !== undefined && Number(shard.appliedPosition) > shard.recordsApplied;
+}
+
 const missing = zooKeeperMissing();
 if (missing !== undefined) console.warn(`${missing}: switches are not tested`);
 
@@ -66,6 +72,34 @@ describe.skipIf(!hasEtcd() || missing !== undefined)("engine switch", () => {
     }
     const { stderr } = await runCli(["engine", "switch", "zookeeper", "--endpoint", one.httpUrl]);
     expect(stderr).toContain("where is zookeeper?");
+  });
+
+  test("fronts of a ZooKeeper: killed under load, and one that comes after a trim", { timeout: 180_000 }, async () => {
+    const start = async (name: string): Promise<ChildServer> => {
+      const server = await startFront(path.join(root, name), "zookeeper", zooKeeper.endpoints);
+      servers.push(server);
+      return server;
+    };
+    const [one, two] = await Promise.all([start("z1"), start("z2")]);
+    const loads = [new Load(one.url, "zoo"), new Load(two.url, "zoo")];
+    await Promise.all(loads.map((load) => load.more(20)));
+    await one.stop("SIGKILL");
+    await loads[1]?.more(20);
+    await one.restart();
+    await loads[0]?.more(20);
+    const added = await Promise.all(loads.map((load) => load.stop()));
+    const sum = String(added.reduce((total, each) => total + each, 0));
+    expect(await ask(one, "GET", "zoo")).toBe(sum);
+    // More than what makes a snapshot worth its while.
+    for (let i = 0; i < 40; i++) expect(await ask(two, "SET", `large-${i % 3}`, "x".repeat(600_000))).toBe("OK");
+    const three = await eventually("a node that starts from a snapshot", async () => {
+      const server = await start(`z3-${servers.length}`);
+      if (await beganAboveSnapshot(server)) return server;
+      await server.stop("SIGKILL");
+      return undefined;
+    });
+    expect(await ask(three, "GET", "zoo")).toBe(sum);
+    expect(await ask(three, "STRLEN", "large-2")).toBe(600_000);
   });
 
   test("a single process goes on in an etcd, is killed there, and comes home", { timeout: 180_000 }, async () => {
