@@ -144,7 +144,10 @@ describe("snapshots", () => {
     await world.until("a dropped segment", () => one.log?.chain().segments.length === 1);
     await two.shard?.checkpoint();
     // It may have to fetch the state, if it was behind.
-    await world.until("the same state", () => two.isServing && two.shard?.machine.appliedLsn === one.shard?.machine.appliedLsn);
+    await world.until(
+      "the same state",
+      () => two.isServing && two.shard?.machine.appliedLsn === one.shard?.machine.appliedLsn,
+    );
     expect(two.log?.chain().segments).toHaveLength(1);
     expect(await add(two, "x")).toBe(91);
   });

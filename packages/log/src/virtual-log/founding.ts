@@ -18,7 +18,10 @@ export interface FoundingOptions {
 }
 
 /** The newest there is. */
-export async function loadChain({ metadata, key }: Pick<FoundingOptions, "metadata" | "key">): Promise<Chain | undefined> {
+export async function loadChain({
+  metadata,
+  key,
+}: Pick<FoundingOptions, "metadata" | "key">): Promise<Chain | undefined> {
   const stored = await metadata.get(key);
   return stored === undefined ? undefined : decodeChain(key, stored.version, stored.value);
 }
