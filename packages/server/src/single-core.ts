@@ -172,18 +172,18 @@ class SingleCore implements NodeCore {
     const replica = new Replica({ log, machine, clock, identity, seed, onFatal });
     opened.add("the replica", () => replica.close());
     await replica.start();
-    let snapshots: SingleSnapshots | undefined;
-    const checkpointer = new Checkpointer({
+    const checkpointer: Checkpointer = new Checkpointer({
       store: data.store,
       machine,
       log,
       clock,
       onFatal,
-      trimLimit: () => snapshots?.trimLimit ?? 0,
+      // Asked from the first checkpoint on, and so never before the next lines have made it.
+      trimLimit: () => snapshots.trimLimit,
       onGivenUp: (error) => output.warn({ error: error.message }, "no room for a checkpoint; it is tried again"),
       settings: { intervalMs: configuration.checkpointSeconds * 1000 },
     });
-    snapshots = new SingleSnapshots({
+    const snapshots = new SingleSnapshots({
       ...{ log, services, replica, checkpointer, metadata, clock, random, output, onFatal },
     });
     const keeper = new FrontKeeper({ log, clock, random, onFatal });

@@ -90,8 +90,8 @@ describe.skipIf(!hasEtcd() || missing !== undefined)("engine switch", () => {
     const added = await Promise.all(loads.map((load) => load.stop()));
     const sum = String(added.reduce((total, each) => total + each, 0));
     expect(await ask(one, "GET", "zoo")).toBe(sum);
-    // More than what makes a snapshot worth its while.
-    for (let i = 0; i < 40; i++) expect(await ask(two, "SET", `large-${i % 3}`, "x".repeat(600_000))).toBe("OK");
+    // A little more than what makes a snapshot worth its while: the heap of the test's ZooKeeper is small.
+    for (let i = 0; i < 15; i++) expect(await ask(two, "SET", `large-${i % 3}`, "x".repeat(600_000))).toBe("OK");
     const three = await eventually("a node that starts from a snapshot", async () => {
       const server = await start(`z3-${servers.length}`);
       if (await beganAboveSnapshot(server)) return server;
@@ -99,7 +99,7 @@ describe.skipIf(!hasEtcd() || missing !== undefined)("engine switch", () => {
       return undefined;
     });
     expect(await ask(three, "GET", "zoo")).toBe(sum);
-    expect(await ask(three, "STRLEN", "large-2")).toBe(600_000);
+    expect(await ask(three, "GET", "large-2")).toHaveLength(600_000);
   });
 
   test("a single process goes on in an etcd, is killed there, and comes home", { timeout: 180_000 }, async () => {

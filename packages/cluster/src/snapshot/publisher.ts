@@ -21,8 +21,8 @@ export interface PublisherSettings {
 const mebibyte = 1024 * 1024;
 
 export const defaultPublisherSettings: PublisherSettings = {
-  // A new node reads this in seconds; etcd's quota of 2 GiB has room for it many times over.
-  logBytesMin: 16 * mebibyte,
+  // A new node reads this in a second or two; ZooKeeper holds all of it in memory, twice.
+  logBytesMin: 8 * mebibyte,
   logRecordsMin: 20_000,
   lookMs: 2_000,
 };
