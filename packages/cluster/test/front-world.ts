@@ -68,11 +68,9 @@ export class FrontWorld {
   };
   #seed = 1;
 
-  constructor() {
-    const { clock } = this;
-    // No faults but those of the test.
-    const faults = {};
-    this.cluster = new ModelCluster({ clock, random: this.#random(), faults });
+  /** `bytesMax`: of the log; more the service does not take. */
+  constructor(bytesMax: number = Number.POSITIVE_INFINITY) {
+    this.cluster = new ModelCluster({ clock: this.clock, random: this.#random(), bytesMax });
   }
 
   disk(): FrontDisk {
@@ -159,5 +157,12 @@ export function add(node: FrontNode, key: string): Promise<unknown> {
   const caller = new Once();
   const bytes = text(key);
   node.shard?.door.add(caller, 0, 0, bytes, 0, bytes.length, 1);
+  return caller.reply;
+}
+
+/** The present value, linearizable, or the error. */
+export function read(node: FrontNode, key: string): Promise<unknown> {
+  const caller = new Once();
+  node.shard?.door.read(caller, 0, { type: "get", database: 0, key: text(key) });
   return caller.reply;
 }

@@ -2,7 +2,7 @@
 import { QuipuError } from "@quipu/core";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { loadFront, type FrontNode, requireFront, requireSingle } from "../src/mod.ts";
-import { add, FrontWorld } from "./front-world.ts";
+import { add, FrontWorld, read } from "./front-world.ts";
 
 let world: FrontWorld;
 
@@ -19,6 +19,16 @@ async function addMany(node: FrontNode, key: string, count: number): Promise<unk
   let last: unknown;
   for (let i = 0; i < count; i++) last = await add(node, key);
   return last;
+}
+
+async function eventuallyAdded(node: FrontNode): Promise<unknown> {
+  for (let attempt = 0; attempt < 1_000; attempt++) {
+    const reply = await add(node, "x");
+    if (!(reply instanceof QuipuError)) return reply;
+    expect(reply.outcome).toBe("definite");
+    await new Promise((resolve) => world.clock.setTimer(10, () => resolve(undefined)));
+  }
+  return undefined;
 }
 
 function manifests(): readonly string[] {
@@ -176,6 +186,26 @@ describe("a service that is away", () => {
     world.cluster.isDown = false;
     const value = await add(node, "x");
     expect(value).toBe((reply as QuipuError).outcome === "definite" ? 31 : value);
+  });
+
+  test("that is full refuses writes, definitely; reads go on, and writes when a snapshot has made room", async () => {
+    const full = new FrontWorld(4_000);
+    const publisher = { logRecordsMin: 1_000_000, lookMs: 100 };
+    full.settings = { ...full.settings, publisher };
+    const node = await full.start(full.disk());
+    let reply: unknown = 0;
+    let acknowledged = 0;
+    for (; typeof reply === "number"; reply = await add(node, "x")) acknowledged = reply;
+    expect(reply).toMatchObject({ code: "LOG_FULL", outcome: "definite" });
+    expect(await read(node, "x")).toEqual({ type: "integer", value: acknowledged });
+    // As large as it is, the log has fewer records than are worth a snapshot; then they are.
+    await node.stop();
+    full.settings = { ...full.settings, publisher: { ...publisher, logRecordsMin: 5 } };
+    const again = await full.start(full.disk());
+    await full.until("room", () => again.publishedUpTo > 0);
+    expect(await eventuallyAdded(again)).toBe(acknowledged + 1);
+    await full.stop();
+    expect(full.fatal).toEqual([]);
   });
 
   test("a start can be given up while it waits", async () => {
