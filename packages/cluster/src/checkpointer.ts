@@ -11,6 +11,7 @@
 import { type Clock, type KeyValueBatch, type KeyValueStore, lsn, type Lsn, QuipuError } from "@quipu/core";
 import type { CounterMachine, FrozenChanges } from "@quipu/counters";
 import type { VirtualLog } from "@quipu/log";
+import { isTemporary } from "./log-errors.ts";
 import type { CheckpointerMutation } from "./mutation.ts";
 import { putLogStart } from "./snapshot/log-start.ts";
 import { stateRange } from "./state-store.ts";
@@ -232,8 +233,13 @@ export class Checkpointer {
     if (this.#machine.appliedLsn !== this.#checkpointedUpTo) await this.#writeChanges(nothing);
     const position = lsn(Math.min(this.#checkpointedUpTo, this.#trimLimit()));
     if (position <= this.#trimmedUpTo) return;
-    await this.#log.trim(position);
-    this.#trimmedUpTo = position;
+    try {
+      await this.#log.trim(position);
+      this.#trimmedUpTo = position;
+    } catch (error) {
+      // What keeps the log, or its chain, is out of reach: the next checkpoint trims as well.
+      if (!isTemporary(error)) throw error;
+    }
   }
 
   /** `look` is called with the machine exactly as it is written, and its result returned. */

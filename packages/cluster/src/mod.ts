@@ -9,6 +9,7 @@ export {
   type StoredState,
 } from "./checkpointer.ts";
 export { defaultReplicaLimits, type ReplicaLimits } from "./limits.ts";
+export { isTemporary } from "./log-errors.ts";
 export { LogClock } from "./log-clock.ts";
 export type {
   CellMutation,
@@ -45,4 +46,10 @@ export { type CellMembership, prepareCell, type PrepareCellOptions } from "./cel
 export { FoundingResponder, type FoundingResponderOptions } from "./cell/founding/responder.ts";
 export type { FoundingLink, FoundingMessage, Proposal, Standing } from "./cell/founding/messages.ts";
 export { recoverCell, type RecoverCellOptions, type RecoveryReport } from "./cell/recovery.ts";
-export { cellIdentityOf, requireSingle } from "./cell/founding/directory.ts";
+export { cellIdentityOf, requireFront, requireSingle } from "./cell/founding/directory.ts";
+export { describeFront, type FrontHome, type FrontIdentity, loadFront, requireHome } from "./front/directory.ts";
+export { FrontKeeper } from "./front/front-keeper.ts";
+export { FrontNode, type FrontNodeOptions, type FrontNodeSettings } from "./front/front-node.ts";
+export { defaultPublisherSettings, type PublisherSettings, SnapshotPublisher } from "./snapshot/publisher.ts";
+export { makeSnapshot, type MakeSnapshotOptions } from "./snapshot/make.ts";
+export { SnapshotRepository } from "./snapshot/repository.ts";

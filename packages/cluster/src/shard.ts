@@ -125,7 +125,7 @@ export class Shard {
     this.#fetcher = new SnapshotFetcher({ ...common, random, isUnchecked });
     this.#source = new SnapshotSource({
       ...common,
-      make: (atLeast) => this.#makeSnapshot(atLeast),
+      make: (atLeast) => this.makeSnapshot(atLeast),
       isUseful: (position) => this.#isUseful(position),
     });
     this.#agreement = new Agreement({
@@ -451,7 +451,8 @@ export class Shard {
     this.#storedLogStart = fetched.logStart;
   }
 
-  async #makeSnapshot(atLeast: number): Promise<OfferedSnapshot | undefined> {
+  /** Of `atLeast` or later; undefined: not at present. Never rejects. */
+  async makeSnapshot(atLeast: number): Promise<OfferedSnapshot | undefined> {
     const checkpointer = this.#checkpointer;
     if (checkpointer === undefined || this.#replication === undefined) return undefined;
     if (this.#machine.appliedLsn < atLeast) return undefined;

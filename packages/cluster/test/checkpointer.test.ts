@@ -132,6 +132,19 @@ test("a checkpoint on a full disk is given up and made up for later; the log sta
   await checkpointer.stop();
 });
 
+test("a trim that nobody answers is repeated at the next checkpoint, and ends nothing", async () => {
+  const world = new World();
+  world.checkpointer.start();
+  world.write("a");
+  world.log.failure = new QuipuError("NOQUORUM", "the service is away");
+  await world.interval();
+  expect(world.fatal).toEqual([]);
+  world.log.failure = undefined;
+  await world.interval();
+  expect(world.log.trims).toEqual([1]);
+  await world.checkpointer.stop();
+});
+
 test("a trim that finds no room is repeated, though nothing new is written", async () => {
   const world = new World();
   world.checkpointer.start();

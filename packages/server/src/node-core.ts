@@ -7,7 +7,7 @@ import type { DoorAddress } from "./resp/connection-face.ts";
 /** The part of the status that the core knows; the rest belongs to the doors. */
 export type CoreStatus = Pick<
   NodeStatus,
-  "node" | "incarnation" | "overloaded" | "engine" | "chain" | "shards" | "cell"
+  "node" | "incarnation" | "overloaded" | "engine" | "chain" | "shards" | "cell" | "waitingFor"
 >;
 
 export interface NodeCore {

@@ -1,10 +1,12 @@
-/** The log of a node: write-ahead log, metadata store, and the virtual log on the local engine. */
+/** The log of a single process: write-ahead log, metadata store, and the virtual log, whose segments are here or in a service. */
 import { requireSingle } from "@quipu/cluster";
 import { type Clock, type Disk, QuipuError } from "@quipu/core";
 import {
+  decodeChain,
   fileMetadataStore,
   localEngine,
   type LogletEngine,
+  type LogletName,
   type MetadataStore,
   openVirtualLog,
   type VirtualLog,
@@ -22,15 +24,17 @@ export interface NodeLogOptions {
   readonly closers: Closers;
 }
 
-export interface NodeLog {
-  readonly log: VirtualLog;
+export interface NodeLogFiles {
   readonly metadata: MetadataStore;
+  readonly wal: WriteAheadLog;
+  /** As the file says before the log is opened; empty: it is new. */
+  readonly segments: readonly LogletName[];
 }
 
 /** The register of the only shard's chain. */
 const chainKey = "chain/0";
 
-export async function openNodeLog(options: NodeLogOptions): Promise<NodeLog> {
+export async function openNodeLogFiles(options: NodeLogOptions): Promise<NodeLogFiles> {
   const { disk, closers } = options;
   await disk.makeDirectory(metadataDirectory);
   // The names of all directories made so far (the store's too) are durable before anything in them counts.
@@ -47,10 +51,18 @@ export async function openNodeLog(options: NodeLogOptions): Promise<NodeLog> {
   });
   closers.add("the write-ahead log", () => wal.close());
   await requireChain(metadata, wal);
-  const engines = { local: namingWhatIsMissing(wal) };
-  const log = await openVirtualLog({ metadata, key: chainKey, engines, initialEngine: "local" });
-  closers.add("the log", () => log.close());
-  return { log, metadata };
+  const stored = await metadata.get(chainKey);
+  const segments = stored === undefined ? [] : decodeChain(chainKey, stored.version, stored.value).segments;
+  return { metadata, wal, segments };
+}
+
+/** `services`: engines beside the local one. Rejects as they do where the service of a segment is away. */
+export function openNodeLog(
+  { metadata, wal }: NodeLogFiles,
+  services: Readonly<Record<string, LogletEngine>>,
+): Promise<VirtualLog> {
+  const engines = { ...services, local: namingWhatIsMissing(wal) };
+  return openVirtualLog({ metadata, key: chainKey, engines, initialEngine: "local" });
 }
 
 /** Records without a chain that leads to them would silently be left out. An empty group is a founding cut short. */

@@ -77,8 +77,10 @@ export interface NodeStatus {
   readonly engine: string;
   readonly chain: readonly ChainLink[];
   readonly shards: readonly ShardStatus[];
-  /** null: a single process. */
+  /** null: no cell, but a single process or a node in front of a service. */
   readonly cell: CellStatus | null;
+  /** What it waits for before it can serve, where that is a service; null, or absent: nothing. Of a cell: see there. */
+  readonly waitingFor?: string | null;
   readonly limits: Readonly<Record<string, number>>;
 }
 

@@ -4,8 +4,10 @@ import { DiskError, QuipuError } from "@quipu/core";
 import { defaultLimits } from "@quipu/counters";
 import { Authenticator } from "./authenticator.ts";
 import { openCellCore } from "./cell/cell-core.ts";
+import type { CellSettings } from "./cell/cell-settings.ts";
 import { Closers } from "./closers.ts";
 import type { Configuration } from "./config/settings.ts";
+import { isServiceEngine } from "./engines/engine-names.ts";
 import { startHttpDoor } from "./http/http-door.ts";
 import { listenFailure } from "./listen-failure.ts";
 import type { Log } from "./log.ts";
@@ -15,7 +17,8 @@ import type { NodeEndpoints, NodeStatus } from "./node-status.ts";
 import { CryptoRandom } from "./ports/crypto-random.ts";
 import { type NodePorts, nodePorts } from "./ports/node-ports.ts";
 import { startRespDoor } from "./resp/door.ts";
-import { openSingleCore } from "./single-core.ts";
+import { openServiceCore } from "./service-core.ts";
+import { type CoreOptions, openSingleCore } from "./single-core.ts";
 import { version } from "./version.ts";
 
 export interface NodeOptions {
@@ -66,7 +69,7 @@ async function open(options: NodeOptions, closers: Closers): Promise<QuipuNode> 
   const ports = options.ports ?? nodePorts((durationMs) => metrics.observeSync(durationMs));
   const { bind, respPort, httpPort, cell } = configuration;
   const coreOptions = { configuration, log, ports, onFatal, closers };
-  const core = cell === undefined ? await openSingleCore(coreOptions) : await openCellCore({ ...coreOptions, cell });
+  const core = await openCore(coreOptions, cell);
   let isReady = false;
   // Filled in when the doors know their ports.
   let endpoints: NodeEndpoints = { resp: { host: bind, port: respPort }, http: { host: bind, port: httpPort } };
@@ -117,6 +120,15 @@ async function open(options: NodeOptions, closers: Closers): Promise<QuipuNode> 
       log.info({}, "stopped; everything acknowledged is on disk");
     },
   };
+}
+
+/** Of three kinds: a node of a cell, a node in front of a service that keeps the log, or a process by itself. */
+function openCore(options: CoreOptions, cell: CellSettings | undefined): Promise<NodeCore> {
+  const { engine } = options.configuration;
+  if (cell !== undefined) return openCellCore({ ...options, cell });
+  return engine !== undefined && isServiceEngine(engine)
+    ? openServiceCore({ ...options, engine })
+    : openSingleCore(options);
 }
 
 async function servingOrAborted(core: NodeCore, signal: AbortSignal | undefined): Promise<void> {

@@ -20,6 +20,7 @@ import {
 } from "@quipu/core";
 import { CounterMachine } from "@quipu/counters";
 import {
+  decodeChain,
   localEngine,
   type MetadataStore,
   openVirtualLog,
@@ -89,6 +90,7 @@ export async function discardSingleLog(disk: Disk): Promise<void> {
 async function storeEverything(options: AdoptionOptions, node: number): Promise<Lsn> {
   const { disk, store, clock, random, metadata, onFatal } = options;
   if ((await metadata.get(singleChainKey)) === undefined || !(await isUsed(disk, cellWalDirectory))) throw incomplete();
+  await requireLocalLog(metadata);
   const machine = new CounterMachine({ seed: random.uint32() });
   await loadMachine(store, machine);
   const storedUpTo = machine.appliedLsn;
@@ -113,6 +115,17 @@ async function storeEverything(options: AdoptionOptions, node: number): Promise<
   } finally {
     await wal.close();
   }
+}
+
+/** What a service keeps of the log only the single process itself brings home. */
+async function requireLocalLog(metadata: MetadataStore): Promise<void> {
+  const stored = await metadata.get(singleChainKey);
+  if (stored === undefined) return;
+  const { segments } = decodeChain(singleChainKey, stored.version, stored.value);
+  const elsewhere = segments.find(({ engine }) => engine !== "local");
+  if (elsewhere === undefined) return;
+  const how = "start it as before, say quipu engine switch local, and stop it when quipu engine list shows one segment";
+  throw new QuipuError("INVALID_CONFIGURATION", `a part of the log is on ${elsewhere.engine}: ${how}`);
 }
 
 /** Applies what stands above the machine's state; returns the last position of the log. */

@@ -34,7 +34,6 @@ import type { ReplicaLimits } from "../limits.ts";
 import type {
   CellMutation,
   CheckpointerMutation,
-  MetadataMutation,
   ReplicaMutation,
   ShardMutation,
 } from "../mutation.ts";

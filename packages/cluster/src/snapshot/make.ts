@@ -10,12 +10,15 @@ export interface MakeSnapshotOptions {
   readonly settings: Pick<SnapshotSettings, "snapshotBytesMax">;
   /** Called as soon as it is known where the snapshot will stand. Returns the bytes of records applied so far. */
   readonly onPosition: (position: Lsn) => number;
+  /** How the log goes on above a state that has no words of the log beside it in the store. */
+  readonly logStart?: (position: Lsn) => Uint8Array;
 }
 
 /** Undefined where the log did not say how it goes on above the present state. */
 export async function makeSnapshot(options: MakeSnapshotOptions): Promise<OfferedSnapshot | undefined> {
   const { checkpointer, settings } = options;
-  const { position, stateHash, logStart, pages } = await checkpointer.openState();
+  const { position, stateHash, pages, ...stored } = await checkpointer.openState();
+  const logStart = stored.logStart ?? options.logStart?.(position);
   const recordBytesBefore = options.onPosition(position);
   if (logStart === undefined) {
     await pages.return?.();

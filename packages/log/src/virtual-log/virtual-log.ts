@@ -70,8 +70,13 @@ export async function openVirtualLog(options: VirtualLogOptions): Promise<Virtua
   }
   const chain = (await load(options)) ?? (await found(options));
   const log = new ChainedLog(options);
-  await log.start(chain);
-  return log;
+  try {
+    await log.start(chain);
+    return log;
+  } catch (error) {
+    await log.close();
+    throw error;
+  }
 }
 
 interface AppendRequest {

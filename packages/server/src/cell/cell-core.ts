@@ -257,7 +257,8 @@ class CellCore implements NodeCore {
     log.info({ cell: membership.cell.toString(16), node: membership.node, origin: membership.origin }, "in the cell");
     this.#wait("a majority of the cell");
     const random = new CryptoRandom();
-    const services = new ServiceEngines({ settings: configuration.service, clock: ports.clock, random, log });
+    const { service, engine } = configuration;
+    const services = new ServiceEngines({ settings: service, engine, clock: ports.clock, random, log });
     this.#services = services;
     const node = new CellNode({
       disk,

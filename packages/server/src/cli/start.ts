@@ -17,11 +17,14 @@ Flags win over environment variables (QUIPU_DATA, QUIPU_RESP_PORT, ...) over the
 Tokens for the front doors come from QUIPU_TOKENS or a file (QUIPU_TOKENS_FILE).
 The secret of a cell comes from --cell-secret-file or QUIPU_CELL_SECRET.
 With --cell-peers it is a node of a cell, which is founded when all listed nodes are there and empty (or one has data).
+With --engine etcd or zookeeper alone it stands in front of that service, which keeps the log; any number of nodes may.
+A directory stays what it was made as: a single process, a node of a cell, or in front of a service.
 SIGTERM and Ctrl-C lose nothing and exit with 0; a second signal ends the process at once.
 
 Examples:
   quipu start --data ./data
   quipu start --data ./data --name n1 --cell-secret-file secret --cell-peers n1=10.0.0.1:7381,n2=10.0.0.2:7381,n3=10.0.0.3:7381
+  quipu start --data ./data --engine etcd --endpoints http://127.0.0.1:2379
   QUIPU_TOKENS=$(openssl rand -hex 32) quipu start --data /var/lib/quipu --bind 0.0.0.0`,
     )
     .action(async (_options: unknown, self: Command) => {

@@ -40,6 +40,8 @@ function describe(status: NodeStatus): string {
     ["HTTP", `${http.host}:${http.port}`],
     ["log", chain.join(", ")],
   ];
+  const { waitingFor = null } = status;
+  if (waitingFor !== null) pairs.push(["waiting for", waitingFor]);
   if (shard !== undefined) {
     pairs.push(
       ["applied", `${shard.appliedPosition} (tail ${shard.tailPosition}, checkpoint ${shard.checkpointedPosition})`],

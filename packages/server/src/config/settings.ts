@@ -120,7 +120,7 @@ export const settings: Settings = {
   engine: {
     schema: z.enum(engineNames),
     argument: "ENGINE",
-    description: `what keeps the log when it is new: ${engineNames.join(", ")}; local by default, of a cell raft. Later: quipu engine switch`,
+    description: `what keeps the log when it is new: ${engineNames.join(", ")}; local by default, of a cell raft. A log that is there goes on where it is: quipu engine switch`,
   },
   endpoints: {
     schema: text,

@@ -1,13 +1,13 @@
 /**
  * The engines of a node that stand on services of the user's own: etcd and ZooKeeper. Their client code is loaded when it is
  * asked for. The chain says where a segment is (endpoints, prefix, name of the log); user, password and certificates are
- * each node's own settings, and so are endpoints that have moved since.
+ * each node's own settings, and so are endpoints for a service that is no longer where the chain says.
  */
 import { type Clock, QuipuError, type Random } from "@quipu/core";
-import { externalEngine, type ExternalService, type Loglet, type LogletEngine } from "@quipu/log";
+import { externalEngine, type ExternalService, type Loglet, type LogletEngine, type LogletName } from "@quipu/log";
 import { z } from "zod";
 import type { Log } from "../log.ts";
-import type { ServiceEngineName } from "./engine-names.ts";
+import { type EngineName, isServiceEngine, type ServiceEngineName } from "./engine-names.ts";
 import type { ServiceSettings } from "./service-settings.ts";
 
 /** What an operator says of a service. */
@@ -18,12 +18,31 @@ export interface EngineRequest {
 
 export interface ServiceEnginesOptions {
   readonly settings: ServiceSettings;
+  /** The engine that this node was started with: the settings' endpoints are of that one. Undefined: of whichever is asked for. */
+  readonly engine: EngineName | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
 }
 
+/**
+ * Before the replica gives its callers up (`requestDeadlineMs`, 10 s): what surely was not done is then told as such. Longer
+ * than an election of etcd or ZooKeeper takes.
+ */
+const engineSettings = { deadlineMs: 6_000 };
+
+/** Of a node that names none. */
 const prefixDefault = "/quipu";
+
+/** What is below a prefix is the same whether it ends with a slash or not. */
+function trimmed(prefix: string): string {
+  return prefix.replace(/\/+$/, "");
+}
+
+/** Below which keys of its service a node is at home. */
+export function homePrefix({ prefix = prefixDefault }: ServiceSettings): string {
+  return trimmed(prefix);
+}
 
 const placeSchema: z.ZodType<Place> = z.object({
   endpoints: z.array(z.string()).min(1),
@@ -64,6 +83,12 @@ export class ServiceEngines {
     return (await this.#at(name, this.#placeOf(name, {}))).service;
   }
 
+  /** The service that keeps a segment. */
+  async serviceOf({ engine, parameters }: LogletName): Promise<ExternalService | undefined> {
+    if (!isServiceEngine(engine)) return undefined;
+    return (await this.#at(engine, decodePlace(engine, parameters))).service;
+  }
+
   async close(): Promise<void> {
     for (const opening of this.#open.values()) {
       const opened = await opening.catch(() => undefined);
@@ -82,27 +107,48 @@ export class ServiceEngines {
         const { log } = JSON.parse(await engine.prepare()) as { readonly log: string };
         return JSON.stringify({ ...place, log });
       },
-      open: async (parameters) => {
-        const place = decodePlace(name, parameters);
-        this.#newest.set(name, place);
-        const { engine } = await this.#at(name, place);
-        return await engine.open(JSON.stringify({ log: place.log }));
+      open: (parameters) => {
+        this.#newest.set(name, decodePlace(name, parameters));
+        return this.#where(name, parameters, (engine, log) => engine.open(log));
       },
-      discard: async (parameters) => {
-        const place = decodePlace(name, parameters);
-        const { engine } = await this.#at(name, place);
-        await engine.discard(JSON.stringify({ log: place.log }));
-      },
+      discard: (parameters) => this.#where(name, parameters, (engine, log) => engine.discard(log)),
     };
   }
 
+  /** Where the chain says; if it is not there, where this node was told that the same service is by now. */
+  async #where<Result>(
+    name: ServiceEngineName,
+    parameters: string,
+    action: (engine: LogletEngine<Loglet>, log: string) => Promise<Result>,
+  ): Promise<Result> {
+    const place = decodePlace(name, parameters);
+    const log = JSON.stringify({ log: place.log });
+    try {
+      return await action((await this.#at(name, place)).engine, log);
+    } catch (error) {
+      const own = this.#own(name, place);
+      if (own === undefined || !(error instanceof QuipuError)) throw error;
+      // Nor there: then the first word is the one that counts.
+      return await action((await this.#at(name, own)).engine, log).catch(() => Promise.reject(error));
+    }
+  }
+
+  /** The same prefix at this node's own endpoints, where those are others than the chain's. */
+  #own(name: ServiceEngineName, place: Place): Place | undefined {
+    const { engine, settings } = this.#options;
+    if (engine !== name || settings.endpoints === undefined) return undefined;
+    const own = this.#placeOf(name, {});
+    return own.prefix === place.prefix && own.endpoints.join() !== place.endpoints.join() ? own : undefined;
+  }
+
   #placeOf(name: ServiceEngineName, { endpoints, prefix }: EngineRequest): Place {
-    const { settings } = this.#options;
-    const where = endpoints ?? settings.endpoints;
+    const { settings, engine } = this.#options;
+    const isOwn = engine === undefined || engine === name || !isServiceEngine(engine);
+    const where = endpoints ?? (isOwn ? settings.endpoints : undefined);
     if (where === undefined) {
       throw new QuipuError("INVALID_ARGUMENT", `where is ${name}? Say it: --endpoints host:port,host:port,...`);
     }
-    return { endpoints: where, prefix: prefix ?? settings.prefix ?? prefixDefault };
+    return { endpoints: where, prefix: trimmed(prefix ?? settings.prefix ?? prefixDefault) };
   }
 
   #at(name: ServiceEngineName, { endpoints, prefix }: Place): Promise<OpenService> {
@@ -124,7 +170,7 @@ export class ServiceEngines {
     log.info({ service: service.description }, `the log uses ${name}`);
     const onDamage = (error: QuipuError): void =>
       log.error({ error: error.message }, "the log of a service is damaged");
-    return { service, engine: externalEngine({ service, clock, random, onDamage }) };
+    return { service, engine: externalEngine({ service, clock, random, onDamage, settings: engineSettings }) };
   }
 }
 

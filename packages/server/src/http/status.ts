@@ -79,7 +79,8 @@ export const nodeStatusSchema: z.ZodType<NodeStatus> = z
     engine: z.string(),
     chain: z.array(z.object({ base: position, engine: z.string(), end: position.nullable() })),
     shards: z.array(shardSchema),
-    cell: cellSchema.nullable().describe("null: a single process"),
+    cell: cellSchema.nullable().describe("null: no cell, but a single process or a node in front of a service"),
+    waitingFor: z.string().nullable().exactOptional().describe("The service that it waits for before it can serve"),
     limits: z.record(z.string(), z.number()),
   })
   .meta({ id: "NodeStatus" });
@@ -103,8 +104,11 @@ export function registerStatus(application: HttpApplication, status: () => NodeS
       },
     },
     () => {
-      if (!status().ready) throw new QuipuError("SHUTTING_DOWN", "the node is starting or stopping");
-      return { status: "ok" as const };
+      const { ready, waitingFor, cell } = status();
+      if (ready) return { status: "ok" as const };
+      const what = waitingFor ?? cell?.waitingFor ?? null;
+      const why = what === null ? "" : `; it waits for ${what}`;
+      throw new QuipuError("SHUTTING_DOWN", `the node is starting or stopping${why}`);
     },
   );
   application.get(

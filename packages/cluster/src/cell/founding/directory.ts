@@ -1,6 +1,7 @@
 /** What a data directory is, as far as founding, joining and adopting have to know. */
 import { type Disk, type KeyValueStore, QuipuError } from "@quipu/core";
 import type { MetadataStore } from "@quipu/log";
+import { describeFront, loadFront } from "../../front/directory.ts";
 import { loadLogStart } from "../../snapshot/log-start.ts";
 import { stateRange } from "../../state-store.ts";
 import { type CellIdentity, IdentityRegister } from "../identity.ts";
@@ -21,6 +22,7 @@ export async function kindOfDirectory(
   metadata: MetadataStore,
   metadataDamage: string | undefined,
 ): Promise<DirectoryKind> {
+  await requireNoFront(metadata);
   for (const key of [singleNodeKey, singleChainKey]) if ((await metadata.get(key)) !== undefined) return "single";
   const hasState = await holdsState(store);
   // A cell's state says how its log goes on; this one would be mistaken for a part of whatever cell the node joins.
@@ -43,10 +45,35 @@ export function cellIdentityOf(metadata: MetadataStore): Promise<CellIdentity | 
 }
 
 /**
- * Rejects with INVALID_CONFIGURATION where the directory is, or may any moment become, that of a cell's node: a single
- * process must not write there. To be called before its log is opened.
+ * Rejects with INVALID_CONFIGURATION where the directory is that of a single process or of a cell's node: a node in front of
+ * a service must not write there.
+ */
+export async function requireFront(metadata: MetadataStore): Promise<void> {
+  for (const key of [singleNodeKey, singleChainKey]) {
+    if ((await metadata.get(key)) === undefined) continue;
+    const what = "the data directory is that of a single process, which goes on by itself: start it without --engine";
+    const how = "(its log can be moved: quipu engine switch)";
+    throw new QuipuError("INVALID_CONFIGURATION", `${what} ${how}, or use another --data.`);
+  }
+  await requireNoCell(metadata);
+}
+
+/**
+ * Rejects with INVALID_CONFIGURATION where the directory is, or may any moment become, that of a cell's node, or is that of
+ * a node in front of a service: a single process must not write there. To be called before its log is opened.
  */
 export async function requireSingle(metadata: MetadataStore): Promise<void> {
+  await requireNoFront(metadata);
+  await requireNoCell(metadata);
+}
+
+async function requireNoFront(metadata: MetadataStore): Promise<void> {
+  const front = await loadFront(metadata);
+  if (front === undefined) return;
+  throw new QuipuError("INVALID_CONFIGURATION", `the data directory ${describeFront(front.identity)}`);
+}
+
+async function requireNoCell(metadata: MetadataStore): Promise<void> {
   const identity = await cellIdentityOf(metadata);
   if (identity !== undefined) throw refused(`is that of node ${identity.node} of cell ${identity.cell}`);
   const founding = await new FoundingRegister(metadata).load();
