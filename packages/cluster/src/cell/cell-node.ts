@@ -31,12 +31,7 @@ import type { DivergenceReport } from "../agreement/agreement.ts";
 import type { ReplicaDoor } from "../caller.ts";
 import type { CheckpointSettings } from "../checkpointer.ts";
 import type { ReplicaLimits } from "../limits.ts";
-import type {
-  CellMutation,
-  CheckpointerMutation,
-  ReplicaMutation,
-  ShardMutation,
-} from "../mutation.ts";
+import type { CellMutation, CheckpointerMutation, ReplicaMutation, ShardMutation } from "../mutation.ts";
 import { Shard, type ShardOptions, type ShardStatus } from "../shard.ts";
 import type { SnapshotSettings } from "../snapshot/settings.ts";
 import type { WriterIdentity } from "../submitter.ts";
