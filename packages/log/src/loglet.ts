@@ -167,9 +167,10 @@ export interface VirtualLog {
   chain(): Chain;
   /**
    * Seals the present segment and goes on in a new one of `engine`, live. `request` is for the engine: what its
-   * {@link LogletEngine.prepare} takes. Returns the chain afterwards, which is somebody else's if they were faster.
+   * {@link LogletEngine.prepare} takes. With `instead` nothing is done unless that is the present segment. Returns the chain
+   * afterwards, which is somebody else's if they were faster.
    */
-  reconfigure(engine: string, request?: string): Promise<Chain>;
+  reconfigure(engine: string, request?: string, instead?: LogletName): Promise<Chain>;
   /** Completes a chain whose last segment is sealed without successor, or about to be (its sealer died); else does nothing. */
   finishSealedChain(): Promise<void>;
   /** Drops leading segments that nobody needs any more. Best effort. */

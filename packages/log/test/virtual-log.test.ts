@@ -259,6 +259,19 @@ test("appends that a sealed engine refuses late are not overtaken by later ones"
   expect(refusals).toBe(3);
 });
 
+test("a segment that is followed already is not followed by what was meant for it", async () => {
+  const log = await memorySetup().open();
+  const [first] = log.chain().segments;
+  const asked = log.reconfigure("other");
+  // As somebody who looked at the chain a moment ago.
+  await settle();
+  await log.reconfigure("memory", undefined, first);
+  await asked;
+  expect(log.chain().segments.map(({ engine }) => engine)).toEqual(["memory", "other"]);
+  await log.reconfigure("memory", undefined, log.chain().segments.at(-1));
+  expect(log.chain().segments.at(-1)?.engine).toBe("memory");
+});
+
 test("a switch waits for no pause between appends", async () => {
   const log = await memorySetup().open();
   let isOver = false;

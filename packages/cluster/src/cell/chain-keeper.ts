@@ -89,7 +89,8 @@ export class ChainKeeper {
     this.#wanted = wanted;
     const isSettled = !isJoint(view.configuration) && view.configurationIndex <= view.committed;
     const membersChange = wanted !== "" && isSettled && this.#looks >= looksBeforeChange;
-    if (membersChange || log.wearsOut()) await log.reconfigure(last.engine);
+    // Not of a segment that somebody has just switched to.
+    if (membersChange || log.wearsOut()) await log.reconfigure(last.engine, undefined, last);
   }
 
   /** The voters of the cell, where the present segment is kept by others and cannot be handed to them; else "". */

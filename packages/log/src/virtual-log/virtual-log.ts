@@ -205,11 +205,12 @@ class ChainedLog implements VirtualLog {
     return this.#last().wearsOut;
   }
 
-  async reconfigure(engine: string, request?: string): Promise<Chain> {
+  async reconfigure(engine: string, request?: string, instead?: LogletName): Promise<Chain> {
     const target = this.#engine(engine);
     // Somebody's switch that is under way comes first.
     await this.#exclusively(() => this.#completeNewest());
     const last = this.#last();
+    if (instead !== undefined && !last.is(instead)) return this.#chain;
     // Before the seal, so that nobody waits for it.
     const next = { engine, parameters: await target.prepare(request) };
     await this.#exclusively(async () => {

@@ -157,8 +157,8 @@ export class CellLog implements VirtualLog {
     return this.#options.inner.chain();
   }
 
-  reconfigure(engine: string, request?: string): Promise<Chain> {
-    return this.#options.inner.reconfigure(engine, request);
+  reconfigure(engine: string, request?: string, instead?: LogletName): Promise<Chain> {
+    return this.#options.inner.reconfigure(engine, request, instead);
   }
 
   dropTrimmed(): Promise<void> {
