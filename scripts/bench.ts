@@ -10,9 +10,9 @@ import { benchmarkCellSdk } from "./bench/groups/cell-sdk.ts";
 import { benchmarkClients, benchmarkLatency } from "./bench/groups/clients.ts";
 import { benchmarkCpu } from "./bench/groups/cpu.ts";
 import { benchmarkEngineSwitch } from "./bench/groups/engine-switch.ts";
-import { benchmarkEngines } from "./bench/groups/engines.ts";
+import { benchmarkPaxos, benchmarkServices } from "./bench/groups/engines.ts";
 import { benchmarkBounds, benchmarkOnce } from "./bench/groups/guarantees.ts";
-import { benchmarkRaftCore } from "./bench/groups/raft.ts";
+import { benchmarkCores } from "./bench/groups/raft.ts";
 import { benchmarkIncrements, benchmarkReads } from "./bench/groups/redis-loads.ts";
 import type { SingleServers } from "./bench/groups/single-servers.ts";
 import { benchmarkSizes } from "./bench/groups/sizes.ts";
@@ -41,9 +41,10 @@ const otherGroups: Readonly<Record<string, (options: BenchOptions) => Promise<vo
   "cell-sdk": benchmarkCellSdk,
   "cell-cpu": benchmarkCellCpu,
   "cell-failover": benchmarkCellFailover,
-  engines: benchmarkEngines,
+  "engine-paxos": benchmarkPaxos,
+  "engine-services": benchmarkServices,
   "engine-switch": benchmarkEngineSwitch,
-  raft: benchmarkRaftCore,
+  raft: benchmarkCores,
 };
 
 const allGroups = [...Object.keys(singleGroups), ...Object.keys(otherGroups)];
@@ -54,8 +55,8 @@ const help = `Usage: npm run bench -- [--only NAME[,NAME]] [--pairs N] [--scale 
              single process   incr, get, bounded, once, clients, latency, cpu, sizes
              cell             cell (redis-benchmark through its doors, beside a single redis), cell-sdk (beside etcd,
                               ZooKeeper, redis with replicas), cell-cpu, cell-failover (30 kills; --scale 0.1: 3)
-             engines          engines (Multi-Paxos beside Raft; on etcd and ZooKeeper beside a lock per key),
-                              engine-switch (100 live switches, time without a write)
+             engines          engine-paxos (beside Raft), engine-services (logs on etcd and ZooKeeper beside a lock
+                              per key there), engine-switch (100 live switches, time without a write)
              no server        raft
   --pairs  interleaved pairs per figure (default 7)
   --scale  multiplies requests, seconds and repetitions (default 1)

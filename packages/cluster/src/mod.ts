@@ -13,6 +13,7 @@ export { isTemporary } from "./log-errors.ts";
 export { LogClock } from "./log-clock.ts";
 export type {
   CellMutation,
+  MetadataMutation,
   CheckpointerMutation,
   FoundingMutation,
   ReplicaMutation,

@@ -28,6 +28,11 @@ export type CellMutation =
   /** Each life of a node writes under the incarnation of the one before. */
   | "incarnation-not-raised";
 
+/** Of the metadata store of a cell. */
+export type MetadataMutation =
+  /** What is applied is shown, and answered, before it stands in this node's file. */
+  "metadata-shown-before-file";
+
 export type FoundingMutation =
   /** The coordinator commits when it has itself accepted: the others may never have heard of the cell. */
   | "commit-before-all-accepted"

@@ -80,6 +80,11 @@ export class ZooKeeperLog implements ExternalLog {
     return this.#decode(await this.#client.readLatest(this.#barrier, this.#headPaths()));
   }
 
+  /** From the server that this session is with: a read there, where {@link head} costs the ensemble a write. */
+  async recent(): Promise<LogHead> {
+    return this.#decode(await this.#client.readSeen(this.#headPaths()));
+  }
+
   async append(at: LogHead, batch: Uint8Array, tail: Lsn): Promise<LogHead | undefined> {
     const { open, head } = this.#paths;
     const path = this.#paths.batch(at.nextBatch);

@@ -42,7 +42,7 @@ const mutations: readonly (readonly [ExternalMutation, number, Partial<ExternalS
   ["hint-trusted", 3, { faults: { hintsWrong: 300, hintsMissed: 0 } }],
   ["hole-passed", 3, { damage: true }],
   ["tail-from-cache", 3, {}],
-  ["seal-ignored-in-append-condition", 10, { seal: true, faults: { delayMsMax: 30, ...noLoss } }],
+  ["seal-ignored-in-append-condition", 60, { seal: true, faults: { delayMsMax: 30, ...noLoss } }],
 ];
 
 test.each(mutations)("%s is seen within %d seeds", async (mutation, seedsMax, options) => {

@@ -22,7 +22,7 @@ import { Persister } from "../src/engines/group/persister.ts";
 import { groupSettings } from "../src/engines/group/settings.ts";
 import type { GroupWrite } from "../src/write-ahead-log/group-write.ts";
 import type { Completion } from "../src/write-ahead-log/write-ahead-log.ts";
-import { at } from "./group-harness.ts";
+import { at, bytesOf, TestCell } from "./group-harness.ts";
 
 const one: Configuration = { voters: [memberId(1)], outgoing: [], learners: [], learnersNext: [] };
 const startAt = (index: number): LogStart => ({
@@ -402,5 +402,30 @@ describe("a journal", () => {
     member.run({ type: "accept", ahead: 1, count: 1 });
     member.settle();
     expect(member.disk.picture.slots.size).toBe(4);
+  });
+});
+
+describe("a member that was switched off", () => {
+  test("knows what was noted as chosen before it hears anybody, and delivers it", async () => {
+    const settings = { multiPaxosCore: { chosenNotedSlots: 4 } };
+    const cell = await TestCell.open({ engine: "multi-paxos", seed: 5, settings });
+    const leader = await cell.untilLeader();
+    for (let i = 0; i < 20; i++) await cell.until(cell.node(leader).log.append([bytesOf(`r${i}`)]));
+    for (const member of cell.founders) await cell.until(() => cell.group(member).inspect().delivered >= 20);
+    const promised = cell.group(leader).inspect().term;
+    for (const member of cell.founders) cell.crash(member);
+    for (const member of cell.founders) {
+      await cell.start(member);
+      cell.isolate(member);
+      const { committed, term: now, role } = cell.group(member).inspect();
+      expect({ now, role }).toEqual({ now: promised, role: "follower" });
+      // What came since the last note is not known to be chosen.
+      expect(committed).toBeGreaterThanOrEqual(12);
+      await cell.until(() => cell.group(member).inspect().delivered === committed);
+    }
+    cell.heal();
+    const next = await cell.untilLeader();
+    const { tail } = await cell.until(cell.node(next).log.tail());
+    expect(tail).toBe(21);
   });
 });

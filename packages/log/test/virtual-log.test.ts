@@ -85,6 +85,8 @@ describe("reconfigure", () => {
       appends.push(log.append([record(`${i}`)]));
       if (i % 20 === 10) switches.push(log.reconfigure(i % 40 === 10 ? "other" : "memory"));
       if (i % 3 === 0) await Promise.resolve();
+      // Of two at once one would follow the other.
+      if (i % 20 === 9) await switches.at(-1);
     }
     const positions = (await Promise.all(appends)).map(({ first }) => first as number);
     await Promise.all(switches);
@@ -255,6 +257,50 @@ test("appends that a sealed engine refuses late are not overtaken by later ones"
   appends.push(log.append([record("4")]));
   expect((await Promise.all(appends)).map(({ first }) => first)).toEqual([1, 2, 3, 4]);
   expect(refusals).toBe(3);
+});
+
+test("a switch waits for no pause between appends", async () => {
+  const log = await memorySetup().open();
+  let isOver = false;
+  // Two writers that never rest: there is always an append under way.
+  const write = async (): Promise<void> => {
+    while (!isOver) await log.append([record("a")]);
+  };
+  const writers = [write(), Promise.resolve().then(write)];
+  const switched = log.reconfigure("other");
+  await settle();
+  const { segments } = log.chain();
+  isOver = true;
+  await Promise.all([...writers, switched]);
+  expect(segments.map(({ engine }) => engine)).toEqual(["memory", "other"]);
+});
+
+test("what a metadata store took although it said no is not given back", async () => {
+  const setup = memorySetup();
+  const discarded: string[] = [];
+  const other = memoryEngine();
+  setup.engines["other"] = {
+    ...other,
+    discard: (parameters) => {
+      discarded.push(parameters);
+      return other.discard(parameters);
+    },
+  };
+  let lies = 0;
+  const log = await openVirtualLog({
+    key: "chain",
+    engines: setup.engines,
+    initialEngine: "memory",
+    metadata: {
+      get: (key) => setup.metadata.get(key),
+      compareAndSet: async (...change) => (await setup.metadata.compareAndSet(...change)) && --lies < 0,
+    },
+  });
+  lies = 1;
+  await log.reconfigure("other");
+  expect(discarded).toEqual([]);
+  expect(await log.append([record("a")])).toEqual({ first: 1, last: 1 });
+  expect(log.chain().segments.map(({ engine }) => engine)).toEqual(["memory", "other"]);
 });
 
 describe("failures", () => {

@@ -38,7 +38,13 @@ export {
   refusalBytesMax,
   writeLinkHeader,
 } from "./peer/link-frame.ts";
-export { decodeJournalRecord, encodeJournalRecord, type JournalRecord } from "./peer/journal-record.ts";
+export {
+  decodeJournalRecord,
+  encodeJournalCut,
+  encodeJournalEntry,
+  encodeJournalRecord,
+  type JournalRecord,
+} from "./peer/journal-record.ts";
 export { decodeHello, encodeHello, helloNonceBytes, isNodeName, type LinkHello } from "./peer/link-hello.ts";
 export { decodePeerFrame, encodePeerFrame, isOfUnknownType, type PeerFrame } from "./peer/peer-frame.ts";
 export {

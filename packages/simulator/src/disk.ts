@@ -98,6 +98,16 @@ export class SimulatedDisk implements Disk {
     return this.#file(path, "look at").bytes();
   }
 
+  /** The file as a crash right now would leave it at least; undefined: it may be gone. */
+  durable(path: string): Uint8Array | undefined {
+    const parts = partsOf(path);
+    const name = parts.pop() ?? "";
+    const node = this.#directoryIfThere(parts.join("/"))
+      ?.afterCrash(() => false, this.#options.random)
+      .get(name);
+    return node instanceof FileContent ? node.bytes() : undefined;
+  }
+
   paths(): readonly string[] {
     return this.#root.paths("");
   }

@@ -35,6 +35,7 @@ export type CheckName =
   | "progress"
   | "configuration"
   | "seal"
+  | "chain"
   | "trimmed-too-far"
   | "queue-too-long"
   | "not-converged"

@@ -70,6 +70,7 @@ export class BareNode implements NodeUnderTest {
     return [
       {
         group,
+        engine: "raft",
         inspect: () => core.inspect(),
         entry: (index) => core.entry(index as LogIndex),
         changeMembers: (voters, learners) =>

@@ -1,5 +1,5 @@
 /**
- * Group `engines`: our SDK on cells whose logs are on different engines. Multi-Paxos beside Raft; a log on etcd and on
+ * Our SDK on cells whose logs are on different engines. Multi-Paxos beside Raft; a log on etcd and on
  * ZooKeeper beside a client that takes a lock per key on the very same cluster. Interleaved; every counter is read back.
  */
 import { type ClientLoad, runLoad } from "../load-report.ts";
@@ -14,13 +14,14 @@ import type { ClientKind } from "../clients/open-client.ts";
 const secondsPerRun = 4;
 const callers = 64;
 
-export async function benchmarkEngines(options: BenchOptions): Promise<void> {
-  await paxosBesideRaft(options);
+/** Group `engine-services`: a log on etcd and on ZooKeeper beside a lock per key there. */
+export async function benchmarkServices(options: BenchOptions): Promise<void> {
   await besideLocks("etcd", startEtcd, "etcd-lock", options);
   await besideLocks("zookeeper", startZooKeeper, "zookeeper-lock", options);
 }
 
-async function paxosBesideRaft(options: BenchOptions): Promise<void> {
+/** Group `engine-paxos`: Multi-Paxos beside Raft. */
+export async function benchmarkPaxos(options: BenchOptions): Promise<void> {
   const raft = await startCell(options.nodes);
   const paxos = await startCell(options.nodes, { name: "multi-paxos" });
   try {

@@ -1,32 +1,40 @@
-/** Group `raft`: the pure Raft core in memory. Needs no server. */
+/** Group `raft`: the pure cores in memory, Multi-Paxos beside Raft. Needs no server. */
 import { spread } from "../pairs.ts";
-import { measureRaftCore, type RaftLoad, type RaftRates } from "../raft-core.ts";
+import { type CoreLoad, type CoreRates, measureCore } from "../cores.ts";
 import { type BenchOptions, print, thousands } from "../report.ts";
 
 /** Clients, and records in each of their proposals. */
-const raftLoads = [
+const coreLoads = [
   [1, 1],
   [64, 1],
   [4096, 1],
   [64, 100],
 ] as const;
 
-export function benchmarkRaftCore({ pairs, scale }: BenchOptions): void {
-  const loads = raftLoads.flatMap(([clients, entriesPerProposal]) =>
+export function benchmarkCores({ pairs, scale }: BenchOptions): void {
+  const loads = coreLoads.flatMap(([clients, entriesPerProposal]) =>
     [16, 200].flatMap((recordBytes) =>
-      [false, true].map((encoded): RaftLoad => ({ clients, entriesPerProposal, recordBytes, encoded })),
+      [false, true].flatMap((encoded) =>
+        (["raft", "multi-paxos"] as const).map((core): CoreLoad => ({
+          core,
+          clients,
+          entriesPerProposal,
+          recordBytes,
+          encoded,
+        })),
+      ),
     ),
   );
-  print("\n### The Raft core: three members in memory, one thread, writes durable at once\n");
-  print("| clients × records per proposal | record | entries per CPU s: median (range) | messages per CPU s |");
-  print("|---|--:|--:|--:|");
+  print("\n### The cores: three members in memory, one thread, writes durable at once\n");
+  print("| core | clients × records per proposal | record | entries per CPU s: median (range) | messages per CPU s |");
+  print("|---|---|--:|--:|--:|");
   // One uncounted round over all of them: code that is compiled for one load only is slow at the next.
-  const rounds = Array.from({ length: pairs + 1 }, () => loads.map((load) => measureRaftCore(load, scale))).slice(1);
-  for (const [place, { clients, entriesPerProposal, recordBytes, encoded }] of loads.entries()) {
-    const rates = rounds.map((round) => round[place] as RaftRates);
+  const rounds = Array.from({ length: pairs + 1 }, () => loads.map((load) => measureCore(load, scale))).slice(1);
+  for (const [place, { core, clients, entriesPerProposal, recordBytes, encoded }] of loads.entries()) {
+    const rates = rounds.map((round) => round[place] as CoreRates);
     const entries = thousands(spread(rates.map((rate) => rate.entriesPerSecond)));
     const messages = thousands(spread(rates.map((rate) => rate.messagesPerSecond)));
     const name = `${clients} × ${entriesPerProposal}${encoded ? ", through frames" : ""}`;
-    print(`| ${name} | ${recordBytes} B | ${entries} | ${messages} |`);
+    print(`| ${core} | ${name} | ${recordBytes} B | ${entries} | ${messages} |`);
   }
 }

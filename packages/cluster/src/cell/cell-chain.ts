@@ -15,9 +15,10 @@ import {
   memberOf,
   membersOf,
   nodeOf,
+  type MultiPaxosMutation,
   type RaftMutation,
 } from "@quipu/consensus";
-import { type Clock, invariant, QuipuError, type Random } from "@quipu/core";
+import { type Clock, invariant, lsn, QuipuError, type Random } from "@quipu/core";
 import {
   type Chain,
   type ConsensusGroup,
@@ -34,6 +35,7 @@ import {
   type VirtualLogMutation,
 } from "@quipu/log";
 import { isTemporary } from "../log-errors.ts";
+import type { MetadataMutation } from "../mutation.ts";
 import { ShardLinks } from "../shard-links.ts";
 import type { SnapshotLink } from "../snapshot/settings.ts";
 import {
@@ -66,7 +68,9 @@ export interface CellChainOptions {
   readonly mutations?: {
     readonly engine?: GroupMutation;
     readonly core?: RaftMutation;
+    readonly multiPaxos?: MultiPaxosMutation;
     readonly chain?: VirtualLogMutation;
+    readonly metadata?: MetadataMutation;
   };
 }
 
@@ -124,6 +128,7 @@ export async function openCellChain(options: CellChainOptions, hub: PeerHub, fil
       clock,
       random,
       onFatal,
+      ...(options.mutations?.metadata === undefined ? {} : { mutation: options.mutations.metadata }),
     });
     holder.stored = new StoredPositions({ shard, link, clock, configuration: () => holder.configuration });
     return { engines, metadata: holder.metadata, link, opened: holder.open(), close: () => holder.close() };
@@ -175,6 +180,7 @@ class ChainHolder {
       settings: { ...settings, ...this.#membership(settings) },
       ...(mutations?.engine === undefined ? {} : { mutation: mutations.engine }),
       ...(mutations?.core === undefined ? {} : { coreMutation: mutations.core }),
+      ...(mutations?.multiPaxos === undefined ? {} : { multiPaxosMutation: mutations.multiPaxos }),
       ...(observeGroup === undefined ? {} : { observe: observeGroup }),
     });
     wal.onSegmentBegun = (): void => this.engines.rewritePinned();
@@ -232,6 +238,7 @@ class ChainHolder {
         members: {
           configuration: () => this.configuration,
           agreed: (upTo) => this.stored?.agreed(upTo) ?? upTo,
+          storedElsewhere: () => this.stored?.elsewhere() ?? lsn(0),
         },
         onChain: (chain) => {
           this.#chain = chain;
@@ -297,7 +304,8 @@ class ChainHolder {
   /** Groups made for switches that came to nothing: later ones are in the chain. */
   async #dropOrphans(chain: Chain): Promise<void> {
     const numbers = groupsOf(chain);
-    const newest = Math.max(this.#floor.floor, ...numbers);
+    // Not the floor: a later one may have come to nothing before an earlier one is announced.
+    const newest = Math.max(0, ...numbers);
     for (const group of this.engines.made()) {
       if (group === metadataGroup || numbers.includes(group) || group > newest) continue;
       await this.#floor.raise(group);

@@ -6,7 +6,14 @@
  *                                        └→ virtual log ─┐        │ snapshots
  *   state store → machine ──────────────────────────────┴→ shard: replica, checkpointer → door
  */
-import { type Configuration, type MemberId, membersOf, type RaftMutation, type Role } from "@quipu/consensus";
+import {
+  type Configuration,
+  type MemberId,
+  membersOf,
+  type MultiPaxosMutation,
+  type RaftMutation,
+  type Role,
+} from "@quipu/consensus";
 import { type Clock, type Disk, invariant, type KeyValueStore, type Network, type Random } from "@quipu/core";
 import type { CounterMachine, CounterMutation } from "@quipu/counters";
 import type {
@@ -24,7 +31,13 @@ import type { DivergenceReport } from "../agreement/agreement.ts";
 import type { ReplicaDoor } from "../caller.ts";
 import type { CheckpointSettings } from "../checkpointer.ts";
 import type { ReplicaLimits } from "../limits.ts";
-import type { CellMutation, CheckpointerMutation, ReplicaMutation, ShardMutation } from "../mutation.ts";
+import type {
+  CellMutation,
+  CheckpointerMutation,
+  MetadataMutation,
+  ReplicaMutation,
+  ShardMutation,
+} from "../mutation.ts";
 import { Shard, type ShardOptions, type ShardStatus } from "../shard.ts";
 import type { SnapshotSettings } from "../snapshot/settings.ts";
 import type { WriterIdentity } from "../submitter.ts";
@@ -42,7 +55,9 @@ export interface CellMutations {
   readonly replica?: ReplicaMutation;
   readonly checkpointer?: CheckpointerMutation;
   readonly cell?: CellMutation;
+  readonly multiPaxos?: MultiPaxosMutation;
   readonly chain?: VirtualLogMutation;
+  readonly metadata?: MetadataMutation;
 }
 
 export interface CellNodeSettings {
@@ -203,6 +218,11 @@ export class CellNode {
 
   get groups(): readonly ConsensusGroup[] {
     return this.#log?.opening.engines.groups() ?? [];
+  }
+
+  /** Numbers of those that have something on this node's disk, open or not. */
+  get groupsMade(): readonly number[] {
+    return this.#log?.opening.engines.made() ?? [];
   }
 
   /** Who belongs to the cell stands in its configuration. */

@@ -76,6 +76,8 @@ export class GroupFloor {
   readonly #key: string;
   #version = 0;
   #floor = 0;
+  /** Writes, one after another. */
+  #raising: Promise<void> = Promise.resolve();
 
   constructor(file: MetadataStore, key: string) {
     this.#file = file;
@@ -95,13 +97,19 @@ export class GroupFloor {
   }
 
   /** Durable when it resolves; to be awaited before a group up to `group` is given back. */
-  async raise(group: number): Promise<void> {
+  raise(group: number): Promise<void> {
+    const raised = this.#raising.then(() => this.#raise(group));
+    this.#raising = raised.catch(() => undefined);
+    return raised;
+  }
+
+  async #raise(group: number): Promise<void> {
     if (group <= this.#floor) return;
-    this.#floor = group;
     const value = new TextEncoder().encode(String(group));
     if (!(await this.#file.compareAndSet(this.#key, this.#version, value))) {
       throw new QuipuError("DATA_DIRECTORY_IN_USE", `another process changed the register ${this.#key}`);
     }
     this.#version += 1;
+    this.#floor = group;
   }
 }

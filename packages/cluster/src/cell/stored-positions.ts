@@ -52,6 +52,13 @@ export class StoredPositions {
     return lsn(agreed);
   }
 
+  /** Up to here some other member that is alive has the state in a synced store. */
+  elsewhere(): Lsn {
+    const nowMs = this.#options.clock.monotonicMs();
+    const alive = [...this.#others.values()].filter(({ heardMs }) => nowMs - heardMs <= aliveMs);
+    return lsn(Math.max(0, ...alive.map(({ upTo }) => upTo)));
+  }
+
   #heard(from: MemberId, upTo: number): void {
     const known = this.#others.get(from);
     if (known === undefined && this.#others.size >= 2 * membersMax) return;

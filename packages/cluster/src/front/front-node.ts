@@ -168,6 +168,7 @@ export class FrontNode {
               configuration: () => emptyConfiguration,
               // Whoever comes later starts from a snapshot in the service, or nowhere.
               agreed: (upTo) => lsn(Math.min(upTo, this.publishedUpTo)),
+              storedElsewhere: () => lsn(this.publishedUpTo),
             },
           }),
         );

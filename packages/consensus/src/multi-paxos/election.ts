@@ -10,6 +10,9 @@ import { ballotOf, noBallot, roundOf } from "./ballot.ts";
 import type { ElectionReply } from "./messages.ts";
 import type { MultiPaxosSettings } from "./settings.ts";
 
+/** The others hear within one round that it is not content, and find out within the next that nobody is. */
+const restingRounds = 4;
+
 interface Heard {
   readonly ballot: Term;
   readonly leader: Term;
@@ -42,6 +45,8 @@ export class Election {
   #replies: Map<MemberId, Heard> = new Map();
   #connected = 0;
   #lonelyRounds = 0;
+  /** Ends of rounds for which it leaves it to others to take over. */
+  #restingRounds = 0;
 
   /** `promised`: as it is on disk. */
   constructor(promised: Term, random: Random, settings: MultiPaxosSettings) {
@@ -81,6 +86,20 @@ export class Election {
     this.#happy = false;
   }
 
+  /**
+   * It cannot lead, and others may: they get the time to see it, and to take over. Not for ever: who could lead in its
+   * place may be gone by now.
+   */
+  rest(): void {
+    this.#happy = false;
+    this.#isFresh = false;
+    this.#restingRounds = restingRounds;
+  }
+
+  endRest(): void {
+    this.#restingRounds = 0;
+  }
+
   replyTo(round: number): ElectionReply {
     return { type: "electionReply", round, ballot: this.#own, leader: this.#leader, happy: this.#happy };
   }
@@ -118,7 +137,9 @@ export class Election {
     this.#isFresh = false;
     this.#connected = replies.length + 1;
     this.#lonelyRounds = lacksQuorum ? this.#lonelyRounds + 1 : 0;
-    const takesOver = !this.#happy && this.#connected >= toTakeOver && replies.every(({ happy }) => !happy);
+    const mayTakeOver = this.#connected >= toTakeOver && this.#restingRounds === 0;
+    const takesOver = mayTakeOver && !this.#happy && replies.every(({ happy }) => !happy);
+    if (this.#restingRounds > 0) this.#restingRounds -= 1;
     this.#replies = new Map();
     this.#round += 1;
     this.#elapsedTicks = 0;

@@ -102,8 +102,10 @@ export function onHeartbeatReply(
   const isBack = progress.state === "probe";
   const hasSnapshot = progress.state === "snapshot" && received >= state.log.start.index;
   // What had left before the heartbeat and is not there with its answer was lost, or is late: it comes again.
-  const lacks = number === progress.checkNumber && received < progress.checkSent && progress.state === "replicate";
-  if (lacks) progress.checkNumber = -1;
+  // Answers to later heartbeats tell it, too: their way may take longer than a heartbeat's interval.
+  const isChecked = progress.checkNumber >= 0 && number >= progress.checkNumber;
+  const lacks = isChecked && received < progress.checkSent && progress.state === "replicate";
+  if (isChecked) progress.checkNumber = -1;
   if (isBack || hasSnapshot || lacks) progress.replicateFrom(moved(received, 1));
   sendAccepts(state, leader, from, progress);
   confirmBarriers(state, leader);

@@ -28,7 +28,10 @@ export class Progress {
   barrier = 0;
   /** Highest commit position that was sent; what was lost of it comes again with the next heartbeat. */
   chosenSent: LogIndex = 0 as LogIndex;
-  /** Of the last heartbeat, and up to where slots had been sent before it: what its answer lacks is lost. -1: none. */
+  /**
+   * Of the first heartbeat since the last check, and up to where slots had been sent before it: what an answer to it, or to a
+   * later one, lacks is lost. -1: none.
+   */
   checkNumber = -1;
   checkSent: LogIndex = 0 as LogIndex;
   /** Its place among the voters as a bit; 0: has no vote. */

@@ -14,6 +14,9 @@ import type { PaxosState } from "./state.ts";
 /** Heartbeat times after which what was not answered is asked again: chunks are large. */
 const askAgainHeartbeats = 2;
 
+/** The first may have ended just after the candidate asked. */
+const idleRoundsMax = 2;
+
 /** Takes a ballot above all it knows of, promises it to itself, and asks everybody else to. */
 export function campaign(state: PaxosState): void {
   const ordinal = state.mutation === "ballot-without-node" ? 0 : state.voters.indexOf(state.member);
@@ -26,6 +29,7 @@ export function campaign(state: PaxosState): void {
     answers: new Map(),
     ownPromiseToken: state.outbox.persist().token,
     askedElapsedTicks: 0,
+    idleRounds: 0,
   };
   state.role = role;
   ask(state, role);
@@ -68,6 +72,8 @@ export function onPromised(state: PaxosState, role: Candidate, from: MemberId, m
   // An old chunk, or one behind a chunk that is not there.
   if (answer.isComplete || message.from > known + 1) return;
   for (const entry of message.entries) if (entry.index > answer.covered) answer.entries.push(entry);
+  role.idleRounds = 0;
+  answer.isTrimmed = false;
   answer.covered = higher(answer.covered, message.through);
   answer.chosen = higher(answer.chosen, message.chosen);
   answer.accepted = message.accepted;
@@ -86,6 +92,7 @@ function newAnswer(): Answer {
     entries: [],
     chosen: 0 as LogIndex,
     accepted: { ballot: 0 as Term, freeFrom: 0 as LogIndex },
+    isTrimmed: false,
     wasOffered: false,
   };
 }
@@ -99,6 +106,7 @@ function onTrimmed(state: PaxosState, answer: Answer, from: MemberId, message: P
     askFor(state, from, answer); // A snapshot came meanwhile.
     return;
   }
+  answer.isTrimmed = true;
   state.outbox.push({ type: "needSnapshot", from, atLeast: message.start });
   if (answer.wasOffered) return;
   answer.wasOffered = true;
@@ -128,9 +136,24 @@ export function concludePhase1(state: PaxosState, role: Candidate): void {
   becomeLeader(state, role.answers, recover(state, role));
 }
 
+/**
+ * An election round has ended: whether phase 1 gets nowhere because others have trimmed what the candidate lacks. It
+ * offers them its place again, since the first offer may be lost, or came before they could follow it.
+ */
+export function isStuck(role: Candidate): boolean {
+  role.idleRounds += 1;
+  let isTrimmed = false;
+  for (const answer of role.answers.values()) {
+    answer.wasOffered = false;
+    isTrimmed ||= answer.isTrimmed;
+  }
+  return isTrimmed && role.idleRounds >= idleRoundsMax;
+}
+
 /** A snapshot came: phase 1 goes on above it. */
 export function onInstalled(state: PaxosState): void {
   const { role } = state;
+  state.election.endRest();
   if (role.role !== "candidate") return;
   ask(state, role);
 }

@@ -15,7 +15,7 @@ export function sendAccepts(state: PaxosState, leader: Leader, to: MemberId, pro
   while (progress.next <= log.last && progress.maySend(settings.inflightMessagesMax, settings.inflightBytesMax)) {
     if (progress.next <= log.start.index) {
       progress.needsSnapshot();
-      sendSnapshotNeeded(state, leader, to, progress);
+      sendSnapshotNeeded(state, leader, to);
       return;
     }
     if (leader.acknowledgements.has(progress.bit, progress.next)) {
@@ -37,9 +37,11 @@ export function sendAccepts(state: PaxosState, leader: Leader, to: MemberId, pro
 export function broadcastHeartbeat(state: PaxosState, leader: Leader): void {
   leader.heartbeatNumber += 1;
   for (const [member, progress] of leader.progress) {
-    progress.checkNumber = leader.heartbeatNumber;
-    progress.checkSent = moved(progress.next, -1);
-    if (progress.state === "snapshot") sendSnapshotNeeded(state, leader, member, progress);
+    if (progress.checkNumber < 0) {
+      progress.checkNumber = leader.heartbeatNumber;
+      progress.checkSent = moved(progress.next, -1);
+    }
+    if (progress.state === "snapshot") sendSnapshotNeeded(state, leader, member);
     else sendHeartbeat(state, leader, member, leader.heartbeatNumber);
   }
 }
@@ -55,7 +57,7 @@ function sendHeartbeat(state: PaxosState, leader: Leader, to: MemberId, number: 
   state.send(to, { type: "paxosHeartbeat", ballot, freeFrom, chosen, number, barrier: leader.reads.number });
 }
 
-function sendSnapshotNeeded(state: PaxosState, leader: Leader, to: MemberId, progress: Progress): void {
+function sendSnapshotNeeded(state: PaxosState, leader: Leader, to: MemberId): void {
   const { ballot, freeFrom } = state.accepted;
   state.send(to, {
     type: "paxosSnapshotNeeded",
@@ -63,8 +65,7 @@ function sendSnapshotNeeded(state: PaxosState, leader: Leader, to: MemberId, pro
     freeFrom,
     chosen: state.log.committed,
     atLeast: state.log.start.index,
-    // Between two heartbeats there may be none to answer to.
-    number: Math.max(progress.checkNumber, 0),
+    number: leader.heartbeatNumber,
     barrier: leader.reads.number,
   });
 }

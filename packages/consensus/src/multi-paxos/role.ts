@@ -23,6 +23,8 @@ export interface Candidate {
   /** Its own promise counts once the persist with this token is durable. */
   readonly ownPromiseToken: number;
   askedElapsedTicks: number;
+  /** Ends of election rounds in a row by which nothing more was told. */
+  idleRounds: number;
 }
 
 /** What one acceptor has told so far. */
@@ -34,7 +36,9 @@ export interface Answer {
   isComplete: boolean;
   chosen: LogIndex;
   accepted: AcceptedBallot;
-  /** It was asked to lead itself: it has trimmed what the candidate lacks. */
+  /** It has trimmed what the candidate lacks. */
+  isTrimmed: boolean;
+  /** It was asked to lead itself, within this election round. */
   wasOffered: boolean;
 }
 

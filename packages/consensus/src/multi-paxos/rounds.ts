@@ -1,5 +1,5 @@
 /** Time as elections see it: the ends of rounds, and what a member does about them. */
-import { campaign } from "./proposer.ts";
+import { campaign, isStuck } from "./proposer.ts";
 import type { PaxosState } from "./state.ts";
 
 /** One may be bad luck. */
@@ -21,7 +21,13 @@ export function tickElection(state: PaxosState): void {
 }
 
 function endRound(state: PaxosState): void {
-  const { election, quorums, role } = state;
+  const { election, quorums } = state;
+  if (state.role.role === "candidate" && isStuck(state.role)) {
+    // As long as it is content, nobody who could lead would.
+    election.rest();
+    state.becomeFollower(undefined);
+  }
+  const { role } = state;
   const isProposing = role.role !== "follower";
   const needed = role.role === "leader" ? quorums.phase2 : quorums.phase1;
   const { takesOver, lonelyRounds } = election.endRound(isProposing, needed, quorums.phase1);

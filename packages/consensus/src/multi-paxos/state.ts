@@ -78,9 +78,9 @@ export class PaxosState {
     this.#received = this.log.committed;
     this.#noted = higher(this.log.committed, start.index);
     this.join(start);
-    for (const entry of entries) {
-      invariant(entry.term <= this.#promised, `restored promise ${this.#promised}, but accepted ${entry.term}`);
-    }
+    // Had it been in doubt under a lower promise, somebody else could have chosen another value in its place.
+    const highest = entries.reduce((most, entry) => Math.max(most, entry.term), this.#accepted.ballot as number);
+    invariant(highest <= this.#promised, `restored promise ${this.#promised}, but accepted in ${highest}`);
   }
 
   get voters(): readonly MemberId[] {

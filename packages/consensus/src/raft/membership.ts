@@ -34,6 +34,9 @@ function mayChange(state: RaftState, leader: Leader): boolean {
   // Without a committed entry of the own term, an unknown change of an earlier leader could still win, and the quorums
   // of the two need not meet (Ongaro, raft-dev 2015).
   const opened = state.log.committed >= leader.openedAt || state.mutation === "change-before-own-term-commit";
+  // Behind a seal it would never be committed, and yet be in force: whoever is needed to read the log to its end could
+  // be one that nobody could ever let in.
+  if (state.log.sealIndex !== undefined && state.mutation !== "seal-not-final") return false;
   // One at a time, also one that an earlier leader left behind (thesis §4.1).
   return opened && state.log.configurationIndex <= state.log.committed;
 }

@@ -30,7 +30,14 @@ export type Seat = SeatOf<PaxosMessage>;
 export type CellEvent = CellEventOf<PaxosMessage>;
 export type { Disk };
 
-export class PaxosCell extends CellOf<PaxosMessage> {}
+export class PaxosCell extends CellOf<PaxosMessage> {
+  /** Messages of this type never arrive. */
+  loses: PaxosMessage["type"] | undefined;
+
+  override send(from: MemberId, to: MemberId, message: PaxosMessage): void {
+    if (message.type !== this.loses) super.send(from, to, message);
+  }
+}
 
 /** Members 1 to `size`, all founders, with the defaults but for `settings`. */
 export function newCell(given: {

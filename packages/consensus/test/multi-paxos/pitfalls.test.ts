@@ -312,6 +312,14 @@ describe("logs", () => {
     expect(one.view).toMatchObject({ committed: 2, delivered: 2, last: 3 });
   });
 
+  test("a promise below what was accepted is refused at the start: it would allow what must not be", () => {
+    const entries = [slot(1, [2, 1], "a"), slot(3, [3, 0], "c")];
+    expect(() => new Lone({ promised: [2, 2], entries })).toThrow("restored promise");
+    const accepted = { ballot: [3, 1], freeFrom: 1 } as const;
+    expect(() => new Lone({ promised: [3, 0], accepted, entries })).toThrow("restored promise");
+    expect(new Lone({ promised: [3, 1], accepted, entries }).view.last).toBe(3);
+  });
+
   test("the prefix is noted with a persist that is made anyway", () => {
     const one = new Lone({ settings: { chosenNotedSlots: 2 } });
     for (let index = 1; index <= 4; index++) one.receive(2, accept([1, 1], index, ["x"], { chosen: index }));

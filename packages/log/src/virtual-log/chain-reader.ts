@@ -4,6 +4,9 @@ import type { LogDelivery, Subscription } from "../loglet.ts";
 import type { VirtualLogMutation } from "./mutation.ts";
 import type { OpenSegment } from "./open-segment.ts";
 
+/** Looks come about once a second. */
+const looksBeforeGap = 5;
+
 export class ChainReader implements Subscription {
   /** The segments as they are now; the owner changes the list in place or through a getter. */
   readonly #segments: () => readonly OpenSegment[];
@@ -14,6 +17,9 @@ export class ChainReader implements Subscription {
   #segment: OpenSegment | undefined;
   #subscription: Subscription | undefined;
   #closed = false;
+  /** Where it stood at the last look, and since how many looks. */
+  #lookedAt = 0;
+  #looks = 0;
   readonly #mutation: VirtualLogMutation | undefined;
 
   constructor(
@@ -28,6 +34,24 @@ export class ChainReader implements Subscription {
     this.#onDelivery = onDelivery;
     this.#onClose = onClose;
     this.#mutation = mutation;
+  }
+
+  /**
+   * Called now and then. A sealed segment takes nobody in any more: a member that its group left out, or never let in, waits
+   * for what will not come. Who has waited for long is told of a gap, as soon as another one has the state.
+   */
+  look(storedElsewhere: Lsn): void {
+    const isWaiting = this.#next === this.#lookedAt;
+    this.#lookedAt = this.#next;
+    const { end } = this.#segment ?? {};
+    const mayPass = end !== undefined && end > this.#next && storedElsewhere >= end - 1;
+    this.#looks = isWaiting && mayPass ? this.#looks + 1 : 0;
+    if (end === undefined || this.#looks < looksBeforeGap) return;
+    this.#looks = 0;
+    this.#subscription?.close();
+    this.#next = end;
+    this.#onDelivery({ type: "gap", trimmedUpTo: lsn(end - 1) });
+    this.follow();
   }
 
   /** What this reader waits for lies in that segment, or in a later one. */

@@ -11,6 +11,8 @@ export interface ChainMembers {
   configuration(): Configuration;
   /** This node has the state up to `upTo` in a synced store. Returns up to where the log may be trimmed. */
   agreed(upTo: Lsn): Lsn;
+  /** Up to here some other member that is alive has the state in a synced store. */
+  storedElsewhere(): Lsn;
 }
 
 export interface ChainReplicationOptions {
@@ -56,11 +58,9 @@ export class ChainReplication implements LogReplication {
       await this.#options.refresh();
       segment = this.#options.segments().find((each) => each.is(decoded));
     }
-    // A log that is not kept by members has no words and begins nothing anew. Its segment may well be gone: a snapshot of its
-    // last position outlives it.
-    if (segment === undefined && decoded.words.length === 0) return;
-    if (segment === undefined) throw new QuipuError("LOG_CORRUPT", "the log goes on in a segment that is gone");
-    await segment.replication?.installed(decoded.words);
+    // It is gone, and the state stands at its end at the earliest: then the next one needs to be told nothing. Whoever reads
+    // on above an older state comes to a gap.
+    await segment?.replication?.installed(decoded.words);
   }
 
   configuration(): Configuration {

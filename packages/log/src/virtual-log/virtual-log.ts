@@ -16,6 +16,7 @@ import type {
   LogletEngine,
   LogletName,
   LogReplication,
+  MetadataStore,
   Subscription,
   Tail,
   VirtualLog,
@@ -23,11 +24,22 @@ import type {
 import { announced, decodeChain, encodeChain, extended, nameOf, without } from "./chain.ts";
 import { type ChainMembers, ChainReplication } from "./chain-replication.ts";
 import { ChainReader } from "./chain-reader.ts";
-import { type FoundingOptions, foundChain, loadChain } from "./founding.ts";
 import type { VirtualLogMutation } from "./mutation.ts";
 import { OpenSegment } from "./open-segment.ts";
+import { found, load } from "./stored-chain.ts";
 
-export interface VirtualLogOptions extends FoundingOptions {
+export interface VirtualLogOptions {
+  readonly metadata: MetadataStore;
+  /** Register that holds the chain. */
+  readonly key: string;
+  readonly engines: Readonly<Record<string, LogletEngine>>;
+  /** For the first segment, if there is no chain yet. */
+  readonly initialEngine: string;
+  /**
+   * Several nodes found the log: the first segment is this, for all of them the same, and nobody prepares it. "waits":
+   * others found it, this node waits until they have.
+   */
+  readonly founding?: LogletName | "waits";
   /** The log is kept by the members of a cell, whatever its engines. */
   readonly members?: ChainMembers;
   /** Another chain was adopted. */
@@ -52,11 +64,11 @@ export async function openVirtualLog(options: VirtualLogOptions): Promise<Virtua
     } catch (error) {
       await log.close();
       // What this node knows may be old, and name what is gone since.
-      const chain = await loadChain(options);
+      const chain = await load(options);
       if (chain === undefined || chain.version === known.version) throw error;
     }
   }
-  const chain = (await loadChain(options)) ?? (await foundChain(options));
+  const chain = (await load(options)) ?? (await found(options));
   const log = new ChainedLog(options);
   try {
     await log.start(chain);
@@ -123,8 +135,14 @@ class ChainedLog implements VirtualLog {
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       await this.#holding;
       const last = this.#last();
-      const tail = await last.tail();
-      if (!tail.sealed) return tail;
+      try {
+        const tail = await last.tail();
+        if (!tail.sealed) return tail;
+      } catch (error) {
+        // It was given up on this node while it was asked: there is a successor.
+        if (this.#closed || last === this.#last()) throw error;
+        continue;
+      }
       await this.#exclusively(() => this.#finish(last));
     }
     throw new QuipuError("OVERLOADED", `the log was sealed ${attemptsMax} times during one look at its tail`);
@@ -154,16 +172,24 @@ class ChainedLog implements VirtualLog {
     const { members } = this.#options;
     const agreed = members === undefined ? upTo : lsn(Math.min(upTo, members.agreed(upTo)));
     for (const segment of [...this.#segments]) {
-      try {
-        await segment.trim(segment.replication === undefined ? agreed : upTo);
-      } catch (error) {
-        if (segment.end === undefined) throw error;
-        // Another node may have dropped it, of which this one has not heard yet.
-        await this.#exclusively(() => this.#refresh());
-        if (this.#segments.includes(segment)) throw error;
-      }
+      const trimmed = segment.trim(segment.replication === undefined ? agreed : upTo);
+      await trimmed.catch((error: unknown) => this.#unlessDropped(segment, error));
     }
-    await this.dropTrimmed();
+    // Best effort: the next trim comes by again.
+    await this.dropTrimmed().catch(unlessBroken);
+  }
+
+  /** Another node may have dropped the segment, and given back what kept it, before this one has heard of it. */
+  async #unlessDropped(segment: OpenSegment, error: unknown): Promise<void> {
+    const isGone = error instanceof QuipuError && error.code === "LOG_CORRUPT";
+    if (!isGone) throw error;
+    if (!this.#segments.includes(segment)) return;
+    let isKnown = true;
+    await this.#exclusively(() => this.#refresh()).catch((failure: unknown) => {
+      unlessBroken(failure);
+      isKnown = false;
+    });
+    if (isKnown && this.#segments.includes(segment)) throw error;
   }
 
   replication(): LogReplication | undefined {
@@ -205,6 +231,8 @@ class ChainedLog implements VirtualLog {
   }
 
   async dropTrimmed(): Promise<void> {
+    const { members } = this.#options;
+    if (members !== undefined) for (const reader of [...this.#readers]) reader.look(members.storedElsewhere());
     const [first] = this.#segments;
     if (first?.isTrimmed !== true && first?.isNeededNoMore !== true) return;
     await this.#exclusively(async () => {
@@ -335,8 +363,11 @@ class ChainedLog implements VirtualLog {
       await this.#adopt(chain);
       return;
     }
-    await this.#engine(next.engine).discard(next.parameters);
     await this.#refresh();
+    // A store that goes over a change of its own in a snapshot takes it for somebody else's: the chain itself says.
+    const names = [...this.#chain.segments, ...(this.#chain.next === undefined ? [] : [this.#chain.next])];
+    if (names.some((name) => nameOf(name) === nameOf(next))) return;
+    await this.#engine(next.engine).discard(next.parameters);
   }
 
   /** Seals the last segment, if a successor is announced, and extends the chain by it. */
@@ -369,7 +400,7 @@ class ChainedLog implements VirtualLog {
 
   /** The newest chain that there is. */
   async #refresh(): Promise<void> {
-    const stored = await loadChain(this.#options);
+    const stored = await load(this.#options);
     invariant(stored !== undefined, `the chain ${this.#options.key} is gone`);
     if (stored.version > this.#chain.version) await this.#adopt(stored);
   }
@@ -386,9 +417,7 @@ class ChainedLog implements VirtualLog {
   async #adopt(chain: Chain): Promise<void> {
     const before = this.#segments;
     const segments = await this.#openAll(chain);
-    const goOver = async (): Promise<void> => {
-      // What the old last segment refuses must be held before anything goes to the new one.
-      await before.at(-1)?.idle();
+    const goOver = (): void => {
       chain.segments.forEach(({ end }, i) => {
         const segment = segments[i];
         if (segment !== undefined) segment.end = end;
@@ -399,8 +428,16 @@ class ChainedLog implements VirtualLog {
       for (const segment of segments) if (!before.includes(segment)) this.#replication.watch(segment);
       for (const reader of this.#readers) reader.follow();
     };
-    if (before.length === 0 || before.at(-1) === segments.at(-1)) await goOver();
-    else await this.#withAppendsHeld(goOver);
+    const last = before.at(-1);
+    // Where the last segment stays, appends go on: there may never be a moment without one.
+    if (last === undefined || last === segments.at(-1)) goOver();
+    else {
+      await this.#withAppendsHeld(async () => {
+        // What the old last segment refuses must be held before anything goes to the new one.
+        await last.idle();
+        goOver();
+      });
+    }
     this.#options.onChain?.(chain);
     await this.#openNext();
     for (const segment of before) {
@@ -455,4 +492,9 @@ class ChainedLog implements VirtualLog {
     if (engine === undefined) throw new QuipuError("INVALID_CONFIGURATION", `there is no log engine "${name}"`);
     return engine;
   }
+}
+
+/** What the metadata store refuses is tried again later; a broken invariant is not. */
+function unlessBroken(error: unknown): void {
+  if (!(error instanceof QuipuError)) throw error;
 }

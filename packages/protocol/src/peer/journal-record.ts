@@ -3,7 +3,7 @@
  * so each record says which slot it is about: what stands later in the log is what holds.
  */
 import type { Entry, LogIndex } from "@quipu/consensus";
-import { ByteReader, type ByteWriter } from "@quipu/core";
+import { ByteReader } from "@quipu/core";
 import { finished, writerFor } from "./blocks.ts";
 import { entryBytesBound, readEntry, writeEntry } from "./entry.ts";
 import { decodeWhole, readPositive, writePositive } from "./fields.ts";
@@ -17,24 +17,27 @@ export type JournalRecord =
 /** In place of a slot: no entry follows, but where the cut is. */
 const cutMark = 0;
 
+/** A slot is a safe integer. */
+const slotBytesMax = 8;
+
 /** The caller owns the bytes. */
 export function encodeJournalRecord(record: JournalRecord): Uint8Array {
-  if (record.kind === "cut") return written(16, (writer) => writeCut(writer, record.from));
-  const { entry } = record;
-  return written(8 + entryBytesBound(entry), (writer) => {
-    writePositive(writer, entry.index);
-    writeEntry(writer, entry);
-  });
+  return record.kind === "cut" ? encodeJournalCut(record.from) : encodeJournalEntry(record.entry);
 }
 
-function writeCut(writer: ByteWriter, from: LogIndex): void {
+/** Of an `entry`, without an object around it: there is one for each record of the log. */
+export function encodeJournalEntry(entry: Entry): Uint8Array {
+  const writer = writerFor(slotBytesMax + entryBytesBound(entry));
+  writePositive(writer, entry.index);
+  writeEntry(writer, entry);
+  return finished(writer);
+}
+
+/** Of a `cut`. */
+export function encodeJournalCut(from: LogIndex): Uint8Array {
+  const writer = writerFor(1 + slotBytesMax);
   writer.varint(cutMark);
   writePositive(writer, from);
-}
-
-function written(bytesMax: number, write: (writer: ByteWriter) => void): Uint8Array {
-  const writer = writerFor(bytesMax);
-  write(writer);
   return finished(writer);
 }
 

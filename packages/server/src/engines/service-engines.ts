@@ -66,6 +66,8 @@ export class ServiceEngines {
   readonly #options: ServiceEnginesOptions;
   /** By engine, endpoints and prefix. */
   readonly #open: Map<string, Promise<OpenService>> = new Map();
+  /** By engine: where the newest segment is that the chain names. */
+  readonly #newest: Map<ServiceEngineName, Place> = new Map();
 
   constructor(options: ServiceEnginesOptions) {
     this.#options = options;
@@ -97,13 +99,17 @@ export class ServiceEngines {
   #engine(name: ServiceEngineName): LogletEngine {
     return {
       prepare: async (request) => {
-        const asked = request === undefined ? {} : (JSON.parse(request) as EngineRequest);
-        const place = this.#placeOf(name, asked);
+        // Nobody asked: the log goes on in another segment where it is.
+        const newest = request === undefined ? this.#newest.get(name) : undefined;
+        const place = newest ?? this.#placeOf(name, request === undefined ? {} : (JSON.parse(request) as EngineRequest));
         const { engine } = await this.#at(name, place);
         const { log } = JSON.parse(await engine.prepare()) as { readonly log: string };
         return JSON.stringify({ ...place, log });
       },
-      open: (parameters) => this.#where(name, parameters, (engine, log) => engine.open(log)),
+      open: (parameters) => {
+        this.#newest.set(name, decodePlace(name, parameters));
+        return this.#where(name, parameters, (engine, log) => engine.open(log));
+      },
       discard: (parameters) => this.#where(name, parameters, (engine, log) => engine.discard(log)),
     };
   }

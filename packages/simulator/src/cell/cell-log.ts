@@ -7,6 +7,8 @@ import type { Appended, Chain, LogDelivery, Subscription, Tail, VirtualLog } fro
 import { check } from "../failure.ts";
 import type { History } from "../history.ts";
 import type { ProcessLife, Scheduler } from "../scheduler.ts";
+import type { ChainBook } from "./chain-book.ts";
+import { isSameBytes } from "./entry-registry.ts";
 
 export interface CellLogOptions {
   readonly inner: VirtualLog;
@@ -15,8 +17,8 @@ export interface CellLogOptions {
   readonly life: ProcessLife;
   readonly random: Random;
   readonly deliveryDelayUsMax: number;
-  /** How far the log is committed, whoever knows it. */
-  readonly committedUpTo: () => number;
+  /** What is committed, whoever knows it. */
+  readonly chain: ChainBook;
   /** The state up to there is durable on this node. */
   readonly checkpointed: (upTo: number) => void;
   /** Of this node's state store. */
@@ -38,15 +40,22 @@ export class CellLog implements VirtualLog {
 
   /** Acknowledged means committed, and appends of one caller stand in the order of the calls. */
   append(records: readonly Uint8Array[]): Promise<Appended> {
-    const { inner, life, guard, committedUpTo } = this.#options;
+    const { inner, life, guard, chain } = this.#options;
     const call = ++this.#calls;
     const appending = inner.append(records);
     appending.then(
       ({ first, last }) => {
         if (!life.alive) return;
         guard(() => {
-          const upTo = committedUpTo();
-          check(last <= upTo, "acknowledged-lost", () => `an append at ${last} is acknowledged, ${upTo} is committed`);
+          for (let position = first as number; position <= last; position++) {
+            const record = chain.recordAt(position);
+            check(
+              record === "unknown" ||
+                (record !== undefined && isSameBytes(record, records[position - first] as Uint8Array)),
+              "acknowledged-lost",
+              () => `an append is acknowledged at ${position}, where ${record?.length} other bytes are committed`,
+            );
+          }
           this.#checkOrder(call, first);
         });
       },
@@ -76,22 +85,21 @@ export class CellLog implements VirtualLog {
   }
 
   read(from: Lsn, onDelivery: (delivery: LogDelivery) => void): Subscription {
-    const { inner, history, scheduler, life, random, deliveryDelayUsMax, guard } = this.#options;
+    const { inner, scheduler, life, random, deliveryDelayUsMax, guard } = this.#options;
     let closed = false;
+    let next: number = from;
     const waiting: LogDelivery[] = [];
     const subscription = inner.read(from, (delivery) => {
       if (!life.alive) return;
-      if (delivery.type === "records") {
-        guard(() => delivery.records.forEach((record, i) => history.observe(delivery.first + i, record)));
-      }
+      guard(() => (next = this.#delivered(next, delivery)));
       if (deliveryDelayUsMax === 0) {
         onDelivery(delivery);
         return;
       }
       waiting.push(delivery);
       scheduler.schedule(random.below(deliveryDelayUsMax), life, () => {
-        const next = waiting.shift();
-        if (!closed && next !== undefined) onDelivery(next);
+        const due = waiting.shift();
+        if (!closed && due !== undefined) onDelivery(due);
       });
     });
     return {
@@ -100,6 +108,32 @@ export class CellLog implements VirtualLog {
         subscription.close();
       },
     };
+  }
+
+  /** Nothing but what is committed there, and all of it. Returns the position that comes next. */
+  #delivered(next: number, delivery: LogDelivery): number {
+    const { history, chain } = this.#options;
+    if (delivery.type === "gap") return Math.max(next, delivery.trimmedUpTo + 1);
+    const { first, records } = delivery;
+    for (let position = next; position < first; position++) {
+      const left = chain.recordAt(position);
+      check(
+        left === undefined || left === "unknown",
+        "log-order",
+        () => `a reader is not given the record ${position}`,
+      );
+    }
+    check(first >= next, "log-order", () => `a reader is given ${first} after ${next - 1}`);
+    records.forEach((record, i) => {
+      const committed = chain.recordAt(first + i);
+      check(
+        committed === "unknown" || (committed !== undefined && isSameBytes(committed, record)),
+        "record-changed",
+        () => `a reader is given a record at ${first + i} that is not committed there`,
+      );
+      history.observe(first + i, record);
+    });
+    return first + records.length;
   }
 
   /** "The state up to here is durable on this node": nothing in the store may be waiting for its sync. */

@@ -6,11 +6,12 @@
 import { type MemberId, nodeOf } from "@quipu/consensus";
 import type { Random } from "@quipu/core";
 import type { ProcessLife, Scheduler } from "../scheduler.ts";
-import type { GroupBook } from "./group-book.ts";
+import type { ConsensusBook } from "./book.ts";
 import type { CellHost } from "./host.ts";
 import type { SimulatedNetwork } from "./network.ts";
 import type { GroupUnderTest } from "./node-under-test.ts";
 import { type DirectedLink, drawPartition, shuffled } from "./partitions.ts";
+import type { CellService } from "./service.ts";
 import type { CellSwarm } from "./swarm.ts";
 
 export interface ChaosOptions {
@@ -19,8 +20,10 @@ export interface ChaosOptions {
   readonly scheduler: Scheduler;
   readonly network: SimulatedNetwork;
   readonly hosts: readonly CellHost[];
-  readonly bookOf: (group: number) => GroupBook;
-  readonly groupsSeen: () => readonly number[];
+  readonly bookOf: (group: number) => ConsensusBook | undefined;
+  /** The metadata group, and those that take what is appended. */
+  readonly openGroups: () => readonly number[];
+  readonly service: CellService | undefined;
   readonly mayDamage: (host: CellHost) => boolean;
   readonly isOn: () => boolean;
 }
@@ -32,8 +35,25 @@ const pauseUsMin = 1_000;
 /** How long a flapping link stays in one state. */
 const flapUsMax = 200_000;
 const slowUsMax = 700_000;
+/** A switch takes some elections' time. */
+const switchUsMax = 1_000_000;
+const outageUsMax = 5_000_000;
 
-type Action = "partition" | "slowLinks" | "pause" | "kill" | "wipe" | "wallJump" | "transfer" | "memberChange";
+type Action =
+  | "partition"
+  | "slowLinks"
+  | "pause"
+  | "kill"
+  | "wipe"
+  | "wallJump"
+  | "transfer"
+  | "memberChange"
+  | "switch";
+
+interface Leader {
+  readonly host: CellHost;
+  readonly group: GroupUnderTest;
+}
 
 export class Chaos {
   readonly #options: ChaosOptions;
@@ -75,6 +95,7 @@ export class Chaos {
       ["wipe", swarm.wipes],
       ["transfer", swarm.transfers],
       ["memberChange", swarm.memberChanges],
+      ["switch", swarm.switches],
     ];
     return rates.filter(([, rate]) => rate > 0).map(([action]) => action);
   }
@@ -91,6 +112,8 @@ export class Chaos {
     if (happens(swarm.wallJumps)) this.#do("wallJump", this.#anyHost());
     if (happens(swarm.transfers)) this.#do("transfer", this.#target());
     if (happens(swarm.memberChanges)) this.#do("memberChange", this.#target());
+    if (happens(swarm.switches)) this.#do("switch", this.#target());
+    if (happens(swarm.outages)) this.#outage();
     if (happens(swarm.checkpoints)) this.#anyHost().checkpoint();
     if (happens(swarm.orderlyStops)) this.#orderlyStop(this.#anyHost());
   }
@@ -116,6 +139,8 @@ export class Chaos {
         return this.#transfer();
       case "memberChange":
         return this.#changeMembers();
+      case "switch":
+        return this.#switch(host);
     }
   }
 
@@ -131,11 +156,22 @@ export class Chaos {
     return leader?.host ?? this.#anyHost();
   }
 
-  #leader(): { readonly host: CellHost; readonly group: GroupUnderTest } | undefined {
-    const { random, groupsSeen, bookOf, hosts } = this.#options;
-    const groups = groupsSeen();
-    const number = groups[random.below(Math.max(1, groups.length))];
-    const member = number === undefined ? undefined : bookOf(number).leader()?.member;
+  #leader(): Leader | undefined {
+    const { random, openGroups } = this.#options;
+    const groups = openGroups();
+    return this.#leaderOf(groups[random.below(groups.length)] as number);
+  }
+
+  /** Of a group whose members can change. */
+  #raftLeader(): Leader | undefined {
+    const { random, openGroups, bookOf } = this.#options;
+    const groups = openGroups().filter((group) => bookOf(group)?.engine === "raft");
+    return this.#leaderOf(groups[random.below(Math.max(1, groups.length))] ?? 0);
+  }
+
+  #leaderOf(number: number): Leader | undefined {
+    const { bookOf, hosts } = this.#options;
+    const member = bookOf(number)?.leader()?.member;
     if (member === undefined) return undefined;
     const host = hosts.find(({ node }) => node === nodeOf(member));
     const group = host?.process?.groups.find((other) => other.group === number);
@@ -245,6 +281,28 @@ export class Chaos {
     host.wall.jump(byMs);
   }
 
+  /** Sometimes two at once; and sometimes the power goes at whoever began it, before long. */
+  #switch(host: CellHost): void {
+    const { random, swarm, scheduler, isOn } = this.#options;
+    const draw = (): string => swarm.engines[random.below(swarm.engines.length)] as string;
+    host.reconfigure(draw());
+    if (random.chance(1, 4)) this.#anyHost().reconfigure(draw());
+    if (!random.chance(1, 4)) return;
+    const { life } = host;
+    scheduler.schedule(random.below(switchUsMax), undefined, () => {
+      if (!isOn() || host.life !== life || !life.alive) return;
+      host.met("killed during a switch");
+      host.crash("during a switch");
+    });
+  }
+
+  #outage(): void {
+    const { service, scheduler, random } = this.#options;
+    if (service === undefined) return;
+    service.isDown = true;
+    scheduler.schedule(random.below(outageUsMax), undefined, () => (service.isDown = false));
+  }
+
   #orderlyStop(host: CellHost): void {
     if (!host.isReachable || host.isPaused) return;
     host.met("orderly stop");
@@ -263,7 +321,7 @@ export class Chaos {
 
   /** Takes a voter out, puts one in, or replaces one, whoever lives on this many nodes. */
   #changeMembers(): void {
-    const leader = this.#leader();
+    const leader = this.#raftLeader();
     const { random, hosts, swarm } = this.#options;
     if (leader === undefined || hosts.some((host) => host.isDamaged)) return;
     const { configuration } = leader.group.inspect();
@@ -283,12 +341,23 @@ export class Chaos {
     const remaining = learners.filter((member) => !next.has(member));
     // Refused, or unknown: the configuration tells.
     Promise.resolve(leader.group.changeMembers(ascending, remaining)).catch(() => undefined);
+    // As operators do it: in every group, if nothing comes between.
+    for (const group of this.#options.openGroups()) {
+      const other = group === leader.group.group || random.chance(1, 4) ? undefined : this.#leaderOf(group);
+      if (other?.group.engine === "raft")
+        Promise.resolve(other.group.changeMembers(ascending, [])).catch(() => undefined);
+    }
   }
 
   /** An operator who puts things right: whoever was taken out is let in again, first to listen. */
   letIn(hosts: readonly CellHost[]): void {
-    const leader = this.#leader();
-    if (leader === undefined) return;
+    for (const group of this.#options.openGroups()) {
+      const leader = this.#leaderOf(group);
+      if (leader?.group.engine === "raft") this.#letInto(leader, hosts);
+    }
+  }
+
+  #letInto(leader: Leader, hosts: readonly CellHost[]): void {
     const { voters, learners, outgoing } = leader.group.inspect().configuration;
     const members = hosts.map(({ member }) => member).filter((member) => member !== undefined) as MemberId[];
     // A new disk asks by itself; and where an old member of its node is still in, that one is replaced.

@@ -4,6 +4,7 @@
  */
 import type { Configuration, Entry } from "@quipu/consensus";
 import { check } from "../failure.ts";
+import type { CommittedLog } from "./book.ts";
 
 interface Registered {
   readonly term: number;
@@ -17,13 +18,19 @@ interface Commit {
   readonly inTerm: number;
 }
 
-export class EntryRegistry {
+export class EntryRegistry implements CommittedLog {
   readonly #entries = new Map<number, Registered[]>();
   /** From index 1. */
   readonly #commits: Commit[] = [];
   #sealedAt: number | undefined;
   /** Committed configuration entries, ascending. */
   readonly #configurations: { readonly index: number; readonly configuration: Configuration }[] = [];
+  readonly #onCommitted: ((entry: Entry) => void) | undefined;
+
+  /** `onCommitted` hears of every entry, in order, as soon as it is committed. */
+  constructor(onCommitted?: (entry: Entry) => void) {
+    this.#onCommitted = onCommitted;
+  }
 
   get committedUpTo(): number {
     return this.#commits.length;
@@ -48,6 +55,11 @@ export class EntryRegistry {
     return this.#commits[index - 1]?.term;
   }
 
+  committedEntry(index: number): Entry | undefined {
+    const term = this.committedTerm(index);
+    return this.#entries.get(index)?.find((other) => other.term === term)?.entry;
+  }
+
   /** The highest index that a leader of a term below `term` had committed. */
   committedBefore(term: number): number {
     let index = this.#commits.length;
@@ -66,7 +78,7 @@ export class EntryRegistry {
       return;
     }
     check(
-      known.previousTerm === previousTerm && isSame(known.entry, entry),
+      known.previousTerm === previousTerm && isSameContent(known.entry, entry),
       "log-matching",
       () => `${who}: entry ${index} of term ${term} is not what it is elsewhere`,
     );
@@ -94,22 +106,25 @@ export class EntryRegistry {
     if (entry?.kind === "configuration") {
       this.#configurations.push({ index, configuration: entry.configuration });
     }
+    if (entry !== undefined) this.#onCommitted?.(entry);
   }
 }
 
-function isSame(left: Entry, right: Entry): boolean {
+/** Whatever term they are of. */
+export function isSameContent(left: Entry, right: Entry): boolean {
   if (left === right) return true;
   if (left.kind === "record") {
-    return right.kind === "record" && left.data.length === right.data.length && isSameBytes(left.data, right.data);
+    return right.kind === "record" && isSameBytes(left.data, right.data);
   }
   if (left.kind === "configuration") {
-    return right.kind === "configuration" && JSON.stringify(left) === JSON.stringify(right);
+    return right.kind === "configuration" && JSON.stringify(left.configuration) === JSON.stringify(right.configuration);
   }
   return left.kind === right.kind;
 }
 
-function isSameBytes(left: Uint8Array, right: Uint8Array): boolean {
+export function isSameBytes(left: Uint8Array, right: Uint8Array): boolean {
   if (left === right) return true;
+  if (left.length !== right.length) return false;
   for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return false;
   return true;
 }

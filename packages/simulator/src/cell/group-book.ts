@@ -4,25 +4,35 @@
  */
 import type { Configuration, CoreView, MemberId } from "@quipu/consensus";
 import { check } from "../failure.ts";
+import type { BookOptions, ConsensusBook, ObservedGroup } from "./book.ts";
 import type { DurableTime } from "./durable-time.ts";
 import { EntryRegistry } from "./entry-registry.ts";
-import { MemberBook, type ObservedGroup } from "./member-book.ts";
+import { MemberBook } from "./member-book.ts";
 
-export class GroupBook {
-  readonly registry: EntryRegistry = new EntryRegistry();
+export class GroupBook implements ConsensusBook {
+  readonly engine = "raft";
+  readonly registry: EntryRegistry;
   readonly #group: number;
+  readonly #storedUpTo: (member: MemberId) => number;
   readonly #members = new Map<MemberId, MemberBook>();
   /** ElectionSafety: at most one leader in a term (Raft §5.2). */
   readonly #leaders = new Map<number, MemberId>();
   /** The configuration before the first entry. */
   #founding: Configuration | undefined;
 
-  constructor(group: number) {
+  constructor({ group, storedUpTo, onCommitted }: BookOptions) {
     this.#group = group;
+    this.#storedUpTo = storedUpTo;
+    this.registry = new EntryRegistry(onCommitted);
   }
 
   get founding(): Configuration | undefined {
     return this.#founding;
+  }
+
+  /** The last one that is committed. */
+  get configuration(): Configuration | undefined {
+    return this.registry.committedConfiguration?.configuration ?? this.#founding;
   }
 
   member(member: MemberId): MemberBook | undefined {
@@ -58,7 +68,7 @@ export class GroupBook {
     if (view.committed > (before?.committed ?? 0)) this.#takeCommits(group, book, view, before);
     if (view.start.index > (before?.start.index ?? 0)) this.#checkStart(book, view);
     if (before !== undefined && view.start.index > before.start.index && view.start.index <= before.delivered) {
-      this.#checkTrim(book, view);
+      checkTrim(book.name, view, this.#storedUpTo);
     }
     const { sealedAt } = this.registry;
     check(
@@ -113,18 +123,6 @@ export class GroupBook {
     for (let index = this.registry.committedUpTo + 1; index < view.configurationIndex; index++) {
       const isChange = group.entry(index)?.kind === "configuration";
       check(!isChange, "configuration", () => `${book.name}: changes at ${index} and ${view.configurationIndex}`);
-    }
-  }
-
-  /** What is trimmed stands in durable checkpoints of a majority (DESIGN §4.2). */
-  #checkTrim(book: MemberBook, { start, configuration }: CoreView): void {
-    for (const voters of [configuration.voters, configuration.outgoing]) {
-      const holders = voters.filter((voter) => (this.#members.get(voter)?.checkpointedUpTo ?? 0) >= start.index);
-      check(
-        voters.length === 0 || holders.length > voters.length / 2,
-        "trimmed-too-far",
-        () => `${book.name} trims to ${start.index}, checkpointed by ${holders.join(", ")} of ${voters.join(", ")}`,
-      );
     }
   }
 
@@ -186,6 +184,22 @@ export class GroupBook {
         () => `${book.name} committed ${index}; of ${voters.join(", ")} only ${holders.join(", ")} can have it on disk`,
       );
     }
+  }
+}
+
+/** What is trimmed stands in durable checkpoints of a majority (DESIGN §4.2). */
+export function checkTrim(
+  name: string,
+  { start, configuration }: CoreView,
+  storedUpTo: (member: MemberId) => number,
+): void {
+  for (const voters of [configuration.voters, configuration.outgoing]) {
+    const holders = voters.filter((voter) => storedUpTo(voter) >= start.index);
+    check(
+      voters.length === 0 || holders.length > voters.length / 2,
+      "trimmed-too-far",
+      () => `${name} trims to ${start.index}, checkpointed by ${holders.join(", ")} of ${voters.join(", ")}`,
+    );
   }
 }
 

@@ -2,24 +2,27 @@
  * One machine of the cell: disk, store and clock, which survive the process; the process, which starts, is killed,
  * paused and stopped; and what befalls the disk between two lives.
  */
+import type { MemberId } from "@quipu/consensus";
 import type { CounterMachine } from "@quipu/counters";
 import { DiskError, InvariantViolation, QuipuError, type Random } from "@quipu/core";
+import type { Chain, VirtualLog } from "@quipu/log";
 import { SimulatedClock, WallClock } from "../clock.ts";
 import { SimulatedDisk } from "../disk.ts";
 import { check, SimulationFailure } from "../failure.ts";
 import type { History } from "../history.ts";
 import { SimulatedKeyValueStore } from "../key-value-store.ts";
 import type { ProcessLife, Scheduler } from "../scheduler.ts";
+import type { ConsensusBook, ObservedGroup } from "./book.ts";
 import { CellFaults } from "./cell-faults.ts";
 import { CellLog } from "./cell-log.ts";
 import { type CellState, statesOf } from "./cell-state.ts";
+import type { ChainBook } from "./chain-book.ts";
 import { DurableTime } from "./durable-time.ts";
-import type { GroupBook } from "./group-book.ts";
-import type { ObservedGroup } from "./member-book.ts";
+import { HostStores } from "./host-stores.ts";
 import type { CellMutationSet } from "./mutation-set.ts";
 import type { SimulatedNetwork } from "./network.ts";
 import type { MakeNode, NodeUnderTest } from "./node-under-test.ts";
-import { durablePosition } from "./stored-position.ts";
+import type { CellService, ServiceHandle } from "./service.ts";
 import type { CellSwarm } from "./swarm.ts";
 
 /** What a host needs of the cell around it. */
@@ -30,9 +33,13 @@ export interface HostSurroundings {
   readonly swarm: CellSwarm;
   readonly mutations: CellMutationSet;
   readonly makeNode: MakeNode;
-  readonly bookOf: (group: number) => GroupBook;
+  readonly bookOf: (group: number) => ConsensusBook | undefined;
+  readonly makeBook: (group: number, engine: ObservedGroup["engine"]) => ConsensusBook;
+  readonly chain: ChainBook;
   readonly groupsSeen: () => readonly number[];
   readonly split: () => Random;
+  /** The service beside the cell, if there is one. */
+  readonly service: CellService | undefined;
   readonly guard: (action: () => void) => void;
   readonly note: (text: string) => void;
   readonly count: (fault: string, states: readonly CellState[]) => void;
@@ -76,9 +83,10 @@ export class CellHost {
   #damagedMember: number | undefined;
   /** Members of this node, the present one last. */
   readonly #members: number[] = [];
-  /** As last seen in this life. */
-  #logBegins = 0;
-  #sawLog = false;
+  /** The log that the replica reads in this life. */
+  #log: VirtualLog | undefined;
+  #service: ServiceHandle | undefined;
+  readonly #stores: HostStores;
   /** Stays off until the end. */
   isRetired = false;
 
@@ -103,6 +111,14 @@ export class CellHost {
     });
     this.#disk = this.#newDisk();
     this.#store = this.#newStore();
+    this.#stores = new HostStores({
+      node,
+      chain: around.chain,
+      note: around.note,
+      member: () => this.member as MemberId | undefined,
+      disk: () => this.#disk,
+      store: () => this.#store,
+    });
   }
 
   get phase(): HostPhase {
@@ -173,7 +189,7 @@ export class CellHost {
     if (this.isInstalling) states.push("installing a snapshot");
     const { member } = this;
     for (const group of member === undefined ? [] : this.#around.groupsSeen()) {
-      const book = this.#around.bookOf(group).member(member as never);
+      const book = this.#around.bookOf(group)?.member(member as never);
       if (book?.isAlive === true && book.view !== undefined)
         states.push(...statesOf(book.view, book.isHardStateDurable));
     }
@@ -193,7 +209,8 @@ export class CellHost {
     const life: ProcessLife = { alive: true };
     this.#life = life;
     this.#phase = "starting";
-    this.#sawLog = false;
+    this.#stores.begins();
+    this.#log = undefined;
     this.#crashAfterEvent = false;
     this.#checkpointing = false;
     this.#faults.failed = false;
@@ -212,31 +229,35 @@ export class CellHost {
   #makeNode(life: ProcessLife): NodeUnderTest {
     const { scheduler, network, history, swarm, mutations, makeNode, split, guard } = this.#around;
     const founders = Array.from({ length: swarm.founders }, (_, i) => i + 1);
+    const clock = new SimulatedClock(scheduler, this.wall, life, split(), this.#rate);
+    this.#service = this.#around.service?.connect(clock, split());
     return makeNode({
       disk: this.#disk,
       store: this.#watched(this.#store),
       network: network.port(this.node, life, () => this.#beforeSend()),
-      clock: new SimulatedClock(scheduler, this.wall, life, split(), this.#rate),
+      clock,
       random: split(),
+      engines: this.#service === undefined ? {} : { external: this.#service.engine },
       node: this.node,
       bootstrap: this.#isFounder ? { type: "found", founders } : { type: "join" },
       swarm,
       mutations,
       onFatal: (error) => life.alive && guard(() => this.#ended(error, "fatal")),
-      observeLog: (inner) =>
-        new CellLog({
+      observeLog: (inner) => {
+        this.#log = inner;
+        return new CellLog({
           inner,
           history,
           scheduler,
           life,
           random: split(),
           deliveryDelayUsMax: swarm.deliveryDelayUsMax,
-          committedUpTo: () =>
-            Math.max(0, ...this.#around.groupsSeen().map((group) => this.#around.bookOf(group).registry.committedUpTo)),
+          chain: this.#around.chain,
           unsyncedBatches: () => this.#store.unsyncedBatches,
-          checkpointed: (upTo) => this.#checkpointed(upTo),
+          checkpointed: (upTo) => this.#stores.checkpointed(upTo),
           guard,
-        }),
+        });
+      },
       observeGroup: (group, raft) => {
         if (life.alive) guard(() => this.#observe(group, raft));
       },
@@ -251,18 +272,10 @@ export class CellHost {
   }
 
   #observe(group: number, raft: ObservedGroup): void {
-    const view = this.#around.bookOf(group).observe(raft, this.#time);
-    const begins = view.start.index;
-    if (begins > this.#logBegins && this.#sawLog) {
-      const stored = durablePosition(this.#store);
-      check(
-        stored >= begins,
-        "trimmed-too-far",
-        () => `node ${this.node}: the log begins after ${begins}, the state on disk ends at ${stored}`,
-      );
-    }
-    this.#logBegins = begins;
-    this.#sawLog = true;
+    const book = this.#around.bookOf(group) ?? this.#around.makeBook(group, raft.engine);
+    check(book.engine === raft.engine, "chain", () => `group ${group} is of ${book.engine}, and of ${raft.engine}`);
+    const view = book.observe(raft, this.#time);
+    this.#stores.logBegins(group, view);
     if (this.#members.at(-1) !== view.member) {
       this.#members.push(view.member);
       this.#around.note(`node ${this.node} is member ${view.member}`);
@@ -270,11 +283,8 @@ export class CellHost {
     this.#around.stepped(this, group);
   }
 
-  #checkpointed(upTo: number): void {
-    for (const group of this.#around.groupsSeen()) {
-      const book = this.#around.bookOf(group).member(this.member as never);
-      if (book !== undefined) book.checkpointedUpTo = Math.max(book.checkpointedUpTo, upTo);
-    }
+  get stores(): HostStores {
+    return this.#stores;
   }
 
   #started(): void {
@@ -293,6 +303,7 @@ export class CellHost {
 
   /** Called after each event of the cell: a crash that was to come behind an effect comes now. */
   afterEvent(): void {
+    if (this.#life.alive && this.#log !== undefined) this.#stores.goesBy(this.#log.chain());
     if (this.#crashAfterEvent) this.crash("after an effect");
   }
 
@@ -339,7 +350,28 @@ export class CellHost {
     process.checkpoint().then(() => over(), over);
   }
 
+  /** An operator has the log go on on another engine. What comes of it shows in the chain. */
+  reconfigure(engine: string): void {
+    const { process } = this;
+    const life = this.#life;
+    if (process?.reconfigure === undefined || !this.isReachable || this.isPaused) return;
+    this.met(`switch to ${engine}`);
+    process.reconfigure(engine).then(
+      () => life.alive && this.met(`switched to ${engine}`),
+      (error: unknown) => {
+        if (life.alive && !(error instanceof QuipuError)) this.#around.guard(() => this.#ended(error, "fatal"));
+        else if (life.alive) this.#around.note(`node ${this.node}: no switch to ${engine}: ${describe(error)}`);
+      },
+    );
+  }
+
+  /** The chain by which it goes. */
+  get chain(): Chain | undefined {
+    return this.#life.alive ? this.#log?.chain() : undefined;
+  }
+
   #down(why: string): void {
+    this.#service?.close();
     this.#life.alive = false;
     this.#life.held = undefined;
     this.#process = undefined;
@@ -347,7 +379,7 @@ export class CellHost {
     this.#around.network.disconnect(this.#life);
     const { member } = this;
     if (member !== undefined) {
-      for (const group of this.#around.groupsSeen()) this.#around.bookOf(group).died(member as never);
+      for (const group of this.#around.groupsSeen()) this.#around.bookOf(group)?.died(member as never);
     }
     this.#around.note(`node ${this.node} is down: ${why}`);
     this.#around.down(this, why);
@@ -356,6 +388,7 @@ export class CellHost {
   /** The process ends by itself: allowed only where a disk failed or was damaged. */
   #ended(error: unknown, when: "start" | "fatal" | "stop"): void {
     this.#around.note(`node ${this.node} ended (${when}): ${describe(error)}`);
+    if (process.env["SIMSTACK"]) console.error((error as Error).stack);
     const cause = rootOf(error);
     if (cause instanceof SimulationFailure) throw cause;
     if (when === "start" && cause instanceof QuipuError && cause.code === "OVERLOADED") {
@@ -388,6 +421,7 @@ export class CellHost {
   }
 
   #damaged(): void {
+    if (this.member !== undefined) this.#stores.metadataUpTo(this.member as MemberId);
     this.#damagedMember = this.member ?? 0;
   }
 

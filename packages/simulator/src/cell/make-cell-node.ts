@@ -7,7 +7,7 @@ import type { CellSwarm } from "./swarm.ts";
 const cellId = 0x5eed;
 
 export function makeCellNode(options: LifeOptions): NodeUnderTest {
-  const { disk, store, network, clock, random, node, bootstrap, swarm, mutations } = options;
+  const { disk, store, network, clock, random, node, bootstrap, swarm, mutations, engines } = options;
   const { onFatal, observeLog, observeGroup, recovered, diverged } = options;
   return new DescribedNode({
     disk,
@@ -19,17 +19,27 @@ export function makeCellNode(options: LifeOptions): NodeUnderTest {
     node,
     bootstrap,
     settings: settingsOf(swarm),
+    initialEngine: swarm.initialEngine,
+    engines,
     mutations,
     onFatal,
     observeLog,
     observeGroup: (group, raft) =>
-      observeGroup(group, { inspect: () => raft.inspect(), entry: (i) => raft.entry(i as never) }),
+      observeGroup(group, {
+        engine: raft.engine,
+        inspect: () => raft.inspect(),
+        entry: (i) => raft.entry(i as never),
+      }),
     recovered: () => recovered(),
     onDivergence: (report) => diverged(JSON.stringify(report)),
   });
 }
 
 class DescribedNode extends CellNode {
+  reconfigure(engine: string): Promise<unknown> {
+    return this.log.reconfigure(engine);
+  }
+
   describe(): string {
     try {
       const { damage, shard } = this.status;
@@ -43,7 +53,7 @@ class DescribedNode extends CellNode {
 function settingsOf(swarm: CellSwarm): CellNodeSettings {
   const { segmentBytes, frameBytesMax, recordsInFlightMax, recordBytesTarget, tickMs } = swarm;
   return {
-    wal: { segmentBytes, frameBytesMax, groupsMax: 4 },
+    wal: { segmentBytes, frameBytesMax, groupsMax: 32 },
     raft: {
       tickMs,
       pauseMs: 5 * tickMs,

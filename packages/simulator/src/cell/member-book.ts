@@ -2,21 +2,16 @@
  * What the simulator knows of one member in one group: its log as last seen, since when each entry can be durable, how
  * far its terms, votes and positions had come. Kept over restarts, and after the disk is gone.
  */
-import type { Configuration, CoreView, Entry } from "@quipu/consensus";
+import type { Configuration, CoreView } from "@quipu/consensus";
 import { check } from "../failure.ts";
+import type { BookedMember, ObservedGroup } from "./book.ts";
 import type { DurableTime } from "./durable-time.ts";
 import type { EntryRegistry } from "./entry-registry.ts";
-
-/** What the invariants look at: the real group of a node. */
-export interface ObservedGroup {
-  inspect(): CoreView;
-  entry(index: number): Entry | undefined;
-}
 
 /** Seen on the disk at a start: durable for sure. */
 const sinceEver = -1;
 
-export class MemberBook {
+export class MemberBook implements BookedMember {
   readonly name: string;
   readonly #time: DurableTime;
   /** While the process is dead, or its disk gone: the syncs that were over by then. */
@@ -33,8 +28,6 @@ export class MemberBook {
   #begunAfter = 0;
   #hardStateSeenAt = sinceEver;
   #last: CoreView | undefined;
-  /** Its state up to here stands in its own store, by its own word, which {@link CellLog} has checked. */
-  checkpointedUpTo = 0;
   /** The highest term that others have seen this member vote in. */
   #promisedTerm = 0;
 

@@ -2,10 +2,10 @@
  * Deliberate bugs of a cell, each with swarm settings that favour it, and whether the simulator sees them. The tables
  * are records over the unions of the packages, so that a new mutation without a line here does not compile.
  */
-import type { CellMutation, CheckpointerMutation, ReplicaMutation } from "@quipu/cluster";
-import type { RaftMutation } from "@quipu/consensus";
+import type { CellMutation, CheckpointerMutation, MetadataMutation, ReplicaMutation } from "@quipu/cluster";
+import type { MultiPaxosMutation, RaftMutation } from "@quipu/consensus";
 import type { CounterMutation } from "@quipu/counters";
-import type { LogMutation, GroupMutation } from "@quipu/log";
+import type { LogMutation, GroupMutation, VirtualLogMutation } from "@quipu/log";
 import type { MutationResult } from "../mutations.ts";
 import type { CellMutationSet } from "./mutation-set.ts";
 import { CellSimulation } from "./simulation.ts";
@@ -85,6 +85,7 @@ const noOtherFaults: Favours = {
   memberChanges: 0,
   opportunism: 0,
 };
+const noSwitches: Favours = { switches: 0, initialEngine: "raft", engines: ["raft"] };
 const readers: Favours = {
   ...elections,
   tickMs: 10,
@@ -118,10 +119,38 @@ const lateEchoes: Favours = {
   linkBytesMax: 1_048_576,
 };
 
-/** The log of a cell is not sealed yet; test/cell-bare.test.ts and the conformance suite of loglets catch these. */
-type OfSeals = "seal-not-final" | "reader-passes-seal";
+/** Live switches, one after the other, with little that keeps them from coming about. */
+const switching: Favours = {
+  nodes: 3,
+  founders: 3,
+  tickMs: 10,
+  electionTicks: 5,
+  heartbeatTicks: 1,
+  latencyUs: 500,
+  jitterUs: 500,
+  thinkUs: 2_000,
+  goes: 600,
+  clients: 5,
+  chaosEveryUs: 50_000,
+  kills: 100,
+  restartUsMax: 100_000,
+  switches: 3_000,
+  initialEngine: "raft",
+  engines: ["raft", "multi-paxos"],
+  minorityStaysDead: false,
+};
+const quietSwitching: Favours = { ...noOtherFaults, ...switching, kills: 0, latencyUs: 50, jitterUs: 10 };
+/** A segment that is long behind some, and not behind others. */
+const lateSwitching: Favours = {
+  ...switching,
+  checkpoints: 5_000,
+  checkpointIntervalMs: 300,
+  partitions: 1_000,
+  partitionUsMax: 1_000_000,
+};
 
-const core: Readonly<Record<Exclude<RaftMutation, OfSeals>, Favours>> = {
+const core: Readonly<Record<RaftMutation, Favours>> = {
+  "seal-not-final": switching,
   "vote-not-persisted": elections,
   "acknowledge-before-persist": powerCuts,
   "leader-counts-itself-early": elections,
@@ -144,30 +173,14 @@ const core: Readonly<Record<Exclude<RaftMutation, OfSeals>, Favours>> = {
   "change-before-own-term-commit": changes,
 };
 
-const engine: Readonly<Record<Exclude<GroupMutation, OfSeals>, Favours>> = {
+const engine: Readonly<Record<GroupMutation, Favours>> = {
+  "reader-passes-seal": switching,
   "send-after-ignored": powerCuts,
   "hard-state-not-written": elections,
   "append-acknowledged-when-proposed": elections,
   "trim-on-own-checkpoint-only": snapshots,
   "barrier-answer-cached": readers,
   "forward-order-ignored": { ...disorder, recordsInFlightMax: 4, pipelineMax: 8 },
-};
-
-const cell: Readonly<Record<CellMutation, Favours>> = {
-  "install-before-store-sync": { ...snapshots, crashAtEffect: 100 },
-  "snapshot-chunk-unchecked": {
-    ...snapshots,
-    ...disorder,
-    snapshotChunkBytes: 256,
-    coldKeys: 60,
-    peerPatienceMs: 300,
-    slowLinks: 1_000,
-    chaosEveryUs: 50_000,
-  },
-  "snapshot-position-off-by-one": snapshots,
-  "rejoin-under-old-identity": damage,
-  "state-drifts-on-one-node": { nodes: 3, founders: 3, wipes: 0, kills: 0, crashEveryEvents: 0, goes: 400 },
-  "incarnation-not-raised": kills,
 };
 
 /**
@@ -191,6 +204,62 @@ const overtaken: Favours = {
   partitionUsMax: 300_000,
   kills: 100,
   restartUsMax: 100_000,
+};
+
+const onPaxos: Favours = { initialEngine: "multi-paxos", engines: ["multi-paxos"], wipes: 0, memberChanges: 0 };
+const paxosElections: Favours = { ...elections, ...onPaxos };
+const paxosDisorder: Favours = { ...disorder, ...onPaxos };
+const paxosReaders: Favours = { ...readers, ...onPaxos };
+
+const multiPaxos: Readonly<Partial<Record<MultiPaxosMutation, Favours>>> = {
+  "own-value-although-one-was-reported": paxosElections,
+  "no-noop-fill": paxosDisorder,
+  "promise-not-durable": { ...powerCuts, ...paxosElections },
+  "accept-not-durable": { ...powerCuts, ...onPaxos },
+  "leader-counts-itself-early": paxosElections,
+  "trimmed-acceptor-says-empty": { ...snapshots, ...paxosElections, ...trims, wipes: 0 },
+  "accepts-below-promise": paxosDisorder,
+  "ballot-without-node": paxosElections,
+  "stale-higher-slots-kept": paxosDisorder,
+  "barrier-without-quorum": paxosReaders,
+  "barrier-reused": { ...paxosReaders, ...lateEchoes },
+  "read-before-recovered": paxosReaders,
+  "phase-1-quorum-too-small": paxosElections,
+  "phase-1-takes-half-an-answer": { ...paxosDisorder, messageBytesMax: 512 },
+  "reported-lower-ballot-wins": paxosDisorder,
+  "seal-forgotten-in-phase-1": { ...switching, engines: ["multi-paxos"], initialEngine: "multi-paxos", kills: 600 },
+  "chosen-in-another-ballot": paxosDisorder,
+  "install-forgets-accepted": { ...overtaken, ...onPaxos },
+  "proposes-behind-seal": { ...switching, engines: ["multi-paxos"], initialEngine: "multi-paxos" },
+};
+
+const chain: Readonly<Record<VirtualLogMutation, Favours>> = {
+  "tail-before-seal": quietSwitching,
+  "extended-without-seal": quietSwitching,
+  "chain-not-conditional": quietSwitching,
+  "reader-crosses-early": { ...switching, pauses: 600, pauseUsMax: 1_000_000, slowLinks: 1_000 },
+  "dropped-on-own-checkpoint": lateSwitching,
+};
+
+const metadata: Readonly<Record<MetadataMutation, Favours>> = {
+  "metadata-shown-before-file": { ...switching, crashEveryEvents: 1_000, ioLatencyUsMax: 5_000, crashKeeps: "none" },
+};
+
+const cell: Readonly<Record<CellMutation, Favours>> = {
+  "install-before-store-sync": { ...snapshots, crashAtEffect: 100 },
+  "snapshot-chunk-unchecked": {
+    ...snapshots,
+    ...disorder,
+    snapshotChunkBytes: 256,
+    coldKeys: 60,
+    peerPatienceMs: 300,
+    slowLinks: 1_000,
+    chaosEveryUs: 50_000,
+  },
+  "snapshot-position-off-by-one": snapshots,
+  "rejoin-under-old-identity": damage,
+  "state-drifts-on-one-node": { nodes: 3, founders: 3, wipes: 0, kills: 0, crashEveryEvents: 0, goes: 400 },
+  "incarnation-not-raised": kills,
 };
 
 const log: Readonly<Record<LogMutation, Favours>> = {
@@ -227,11 +296,12 @@ const counters: Readonly<Partial<Record<CounterMutation, Favours>>> = {
 function casesOf<Name extends string>(
   table: Readonly<Partial<Record<Name, Favours>>>,
   mutations: (name: Name) => CellMutationSet,
+  prefix: string = "",
 ): readonly CellMutationCase[] {
   return (Object.keys(table) as Name[]).map((name) => ({
-    name,
+    name: prefix + name,
     mutations: mutations(name),
-    swarm: { ...table[name], diskFull: 0 },
+    swarm: { ...noSwitches, ...table[name], diskFull: 0 },
   }));
 }
 
@@ -239,6 +309,9 @@ function casesOf<Name extends string>(
 export const cellMutationCases: readonly CellMutationCase[] = [
   ...casesOf(core, (name) => ({ core: name })),
   ...casesOf(engine, (name) => ({ engine: name })),
+  ...casesOf(multiPaxos, (name) => ({ multiPaxos: name }), "multi-paxos: "),
+  ...casesOf(chain, (name) => ({ chain: name })),
+  ...casesOf(metadata, (name) => ({ metadata: name })),
   ...casesOf(cell, (name) => ({ cell: name })),
   ...casesOf(log, (name) => ({ log: name })),
   ...casesOf(replica, (name) => ({ replica: name })),

@@ -3,8 +3,8 @@ import type { ReplicaDoor } from "@quipu/cluster";
 import type { MemberId } from "@quipu/consensus";
 import type { Clock, Disk, KeyValueStore, Network, Random } from "@quipu/core";
 import type { CounterMachine } from "@quipu/counters";
-import type { VirtualLog } from "@quipu/log";
-import type { ObservedGroup } from "./member-book.ts";
+import type { LogletEngine, VirtualLog } from "@quipu/log";
+import type { ObservedGroup } from "./book.ts";
 import type { CellMutationSet } from "./mutation-set.ts";
 import type { CellSwarm } from "./swarm.ts";
 
@@ -23,6 +23,10 @@ export interface NodeUnderTest {
   readonly isServing: boolean;
   readonly groups: readonly GroupUnderTest[];
   checkpoint(): Promise<void>;
+  /** Has the log go on in a new segment, live. Only of nodes with a chain; so is the next. */
+  reconfigure?(engine: string): Promise<unknown>;
+  /** Numbers of the groups that have something on the disk. */
+  readonly groupsMade?: readonly number[];
   /** For people, when a run is stuck. */
   describe(): string;
 }
@@ -38,6 +42,8 @@ export interface LifeOptions {
   readonly bootstrap: { readonly type: "found"; readonly founders: readonly number[] } | { readonly type: "join" };
   readonly swarm: CellSwarm;
   readonly mutations: CellMutationSet;
+  /** Beside those that every cell has. */
+  readonly engines: Readonly<Record<string, LogletEngine>>;
   readonly onFatal: (error: unknown) => void;
   readonly observeLog: (log: VirtualLog) => VirtualLog;
   readonly observeGroup: (group: number, raft: ObservedGroup) => void;

@@ -1,36 +1,48 @@
 /**
  * What members promise each other, read off the wire: a vote is given once in a term, by any life of a member, and
- * nothing leaves before what it says is durable (Raft §5.2, §5.4; research/consensus.md P3, P5).
+ * nothing leaves before what it says is durable (Raft §5.2, §5.4; Paxos Made Simple, P1; research/consensus.md P3, P5).
  */
-import type { MemberId, RaftMessage } from "@quipu/consensus";
+import type { MemberId, PaxosMessage, RaftMessage } from "@quipu/consensus";
 import { decodePeerFrame } from "@quipu/protocol";
 import { check } from "../failure.ts";
-import type { GroupBook } from "./group-book.ts";
-import type { MemberBook } from "./member-book.ts";
+import type { BookedMember, ConsensusBook } from "./book.ts";
 
 /** Larger frames carry entries, which promise nothing. */
 const promiseBytesMax = 160;
 
+/** One word of a member of a group. */
+interface Said<Message> {
+  readonly book: ConsensusBook;
+  readonly member: BookedMember;
+  readonly group: number;
+  readonly from: MemberId;
+  readonly to: MemberId;
+  readonly message: Message;
+}
+
 export class Promises {
   /** Group, member and term, to whom that member gave its vote. */
   readonly #votes = new Map<string, MemberId>();
-  readonly #bookOf: (group: number) => GroupBook;
+  readonly #bookOf: (group: number) => ConsensusBook | undefined;
 
-  constructor(bookOf: (group: number) => GroupBook) {
+  constructor(bookOf: (group: number) => ConsensusBook | undefined) {
     this.#bookOf = bookOf;
   }
 
   sent(from: number, to: number, frame: Uint8Array): void {
     if (frame.length > promiseBytesMax) return;
     const message = decodePeerFrame(frame)?.message;
-    if (message?.type !== "raft") return;
-    const book = this.#bookOf(message.group);
-    const member = book.member(from as MemberId);
-    if (member !== undefined)
-      this.#check(book, member, message.group, from as MemberId, to as MemberId, message.message);
+    if (message?.type !== "raft" && message?.type !== "paxos") return;
+    const { group } = message;
+    const book = this.#bookOf(group);
+    const member = book?.member(from as MemberId);
+    if (book === undefined || member === undefined) return;
+    const said = { book, member, group, from: from as MemberId, to: to as MemberId };
+    if (message.type === "raft") this.#raft({ ...said, message: message.message });
+    else this.#paxos({ ...said, message: message.message });
   }
 
-  #check(book: GroupBook, member: MemberBook, group: number, from: MemberId, to: MemberId, message: RaftMessage): void {
+  #raft({ book, member, group, from, to, message }: Said<RaftMessage>): void {
     switch (message.type) {
       case "appendEntries":
       case "heartbeat":
@@ -58,7 +70,38 @@ export class Promises {
     }
   }
 
-  #voted(member: MemberBook, key: string, candidate: MemberId, term: number): void {
+  #paxos({ book, member, from, to, message }: Said<PaxosMessage>): void {
+    switch (message.type) {
+      case "accept":
+      case "chosen":
+      case "paxosHeartbeat":
+      case "paxosSnapshotNeeded":
+        book.led(from, message.ballot);
+        return;
+      case "promised":
+        member.promised(message.ballot);
+        checkPromise(member, to, message.ballot);
+        return;
+      case "accepted": {
+        const { ballot, first, last } = message;
+        member.promised(ballot);
+        if (member.view?.term !== ballot) return;
+        checkPromise(member, to, ballot);
+        for (let slot = first as number; slot <= last; slot++) {
+          member.accepted?.(slot, ballot);
+          check(
+            member.isBelowStart(slot) || member.durableTerm(slot) !== undefined,
+            "promise-not-durable",
+            () => `${member.name} tells ${to} that it has accepted ${slot}, which is not on its disk`,
+          );
+        }
+        return;
+      }
+      default:
+    }
+  }
+
+  #voted(member: BookedMember, key: string, candidate: MemberId, term: number): void {
     const known = this.#votes.get(key);
     check(
       known === undefined || known === candidate,
@@ -67,10 +110,14 @@ export class Promises {
     );
     this.#votes.set(key, candidate);
     member.promised(term);
-    check(
-      member.view?.term !== term || member.isHardStateDurable,
-      "promise-not-durable",
-      () => `${member.name} votes for ${candidate} in term ${term}, which is not on its disk`,
-    );
+    checkPromise(member, candidate, term);
   }
+}
+
+function checkPromise(member: BookedMember, to: MemberId, term: number): void {
+  check(
+    member.view?.term !== term || member.isHardStateDurable,
+    "promise-not-durable",
+    () => `${member.name} promises ${to} term ${term}, which is not on its disk`,
+  );
 }

@@ -2,6 +2,7 @@
  * One run of a cell: a seed, a swarm configuration, three or five whole nodes under load and faults, then healing. In
  * the healed part everything asked must be answered and all nodes come to one state; then all stop and start once more.
  */
+import { type MemberId, nodeOf } from "@quipu/consensus";
 import type { CounterMachine } from "@quipu/counters";
 import { type Random, SeededRandom } from "@quipu/core";
 import { Books } from "../books.ts";
@@ -10,18 +11,23 @@ import { History } from "../history.ts";
 import { Ledger } from "../ledger.ts";
 import { Scheduler } from "../scheduler.ts";
 import { Trace } from "../trace.ts";
+import type { BookOptions, ConsensusBook, ObservedGroup } from "./book.ts";
 import { CellLoad } from "./cell-load.ts";
 import { CellCoverage } from "./cell-state.ts";
+import { ChainBook } from "./chain-book.ts";
 import { Chaos } from "./chaos.ts";
 import { GroupBook } from "./group-book.ts";
 import { CellHost, describe } from "./host.ts";
 import { isSnapshotChunk } from "./frames.ts";
 import { makeCellNode } from "./make-cell-node.ts";
+import { metadataGroup } from "./metadata-book.ts";
 import type { CellMutationSet } from "./mutation-set.ts";
 import { SimulatedNetwork } from "./network.ts";
 import type { MakeNode } from "./node-under-test.ts";
 import { Observations } from "./observations.ts";
+import { PaxosBook } from "./paxos-book.ts";
 import { Promises } from "./promises.ts";
+import { CellService } from "./service.ts";
 import { Standing } from "./standing.ts";
 import { type CellSwarm, drawCellSwarm } from "./swarm.ts";
 
@@ -55,6 +61,8 @@ const eventsMax = 3_000_000;
 /** Nothing may change any more in this time. */
 const quietMs = 3_000;
 const lookEveryUs = 50_000;
+/** Any number. */
+const serviceSeed = 0x5e41;
 
 type Phase = "chaos" | "resolving" | "quiet" | "stopping" | "restarting" | "done";
 
@@ -68,9 +76,11 @@ export class CellSimulation {
   readonly #history: History;
   readonly #ledger = new Ledger();
   readonly #books: Books;
-  readonly #groupBooks = new Map<number, GroupBook>();
+  readonly #groupBooks = new Map<number, ConsensusBook>();
+  readonly #chain: ChainBook;
   readonly #promises: Promises;
   readonly #network: SimulatedNetwork;
+  readonly #service: CellService | undefined;
   readonly #hosts: readonly CellHost[];
   readonly #load: CellLoad;
   readonly #chaos: Chaos;
@@ -93,10 +103,15 @@ export class CellSimulation {
     this.#history = new History(() => Math.max(...this.#hosts.map(({ wall }) => wall.latestStampMs(fastest))), true);
     this.#books = new Books(this.#history, this.#ledger, options.mutations?.cell === "state-drifts-on-one-node");
     this.#observations = new Observations(this.#history, () => this.#scheduler.nowUs, options.seed);
-    this.#promises = new Promises((group) => this.#bookOf(group));
+    this.#chain = new ChainBook({
+      bookOf: (group) => this.#groupBooks.get(group),
+      stateUpTo: (member) => this.#hostOf(member)?.stores.stateUpTo(member) ?? 0,
+    });
+    this.#promises = new Promises((group) => this.#groupBooks.get(group));
     this.#network = this.#makeNetwork(split());
+    this.#service = this.#makeService();
     this.#hosts = this.#makeHosts(options, split);
-    this.#standing = new Standing(this.#hosts, this.#groupBooks);
+    this.#standing = new Standing(this.#hosts, this.#groupBooks, this.#chain);
     this.#load = this.#makeLoad(split);
     this.#chaos = new Chaos({
       random: split(),
@@ -104,8 +119,9 @@ export class CellSimulation {
       scheduler: this.#scheduler,
       network: this.#network,
       hosts: this.#hosts,
-      bookOf: (group) => this.#bookOf(group),
-      groupsSeen: () => [...this.#groupBooks.keys()],
+      bookOf: (group) => this.#groupBooks.get(group),
+      openGroups: () => this.#chain.openGroups,
+      service: this.#service,
       mayDamage: (host) => this.#standing.mayDamage(host),
       isOn: () => this.#phase === "chaos",
     });
@@ -179,10 +195,25 @@ export class CellSimulation {
       error instanceof SimulationFailure ? error : new SimulationFailure("threw", describe(error), error);
   }
 
-  #bookOf(group: number): GroupBook {
-    let book = this.#groupBooks.get(group);
-    if (book === undefined) this.#groupBooks.set(group, (book = new GroupBook(group)));
+  #makeBook(group: number, engine: ObservedGroup["engine"]): ConsensusBook {
+    const options: BookOptions =
+      group === metadataGroup
+        ? {
+            group,
+            storedUpTo: (member) => this.#hostOf(member)?.stores.metadataUpTo(member) ?? 0,
+            onCommitted: (entry) => this.#chain.metadata.committed(entry),
+          }
+        : {
+            group,
+            storedUpTo: (member) => this.#chain.toGroup(group, this.#hostOf(member)?.stores.stateUpTo(member) ?? 0),
+          };
+    const book = engine === "raft" ? new GroupBook(options) : new PaxosBook(options);
+    this.#groupBooks.set(group, book);
     return book;
+  }
+
+  #hostOf(member: MemberId): CellHost | undefined {
+    return this.#hosts[nodeOf(member) - 1];
   }
 
   // The parts
@@ -215,6 +246,19 @@ export class CellSimulation {
     });
   }
 
+  /** Its own chance: runs without it are what they would be if there were none. */
+  #makeService(): CellService | undefined {
+    if (!this.#swarm.engines.includes("external")) return undefined;
+    const random = new SeededRandom(this.#seed ^ serviceSeed);
+    return new CellService({
+      scheduler: this.#scheduler,
+      split: () => new SeededRandom(random.uint32()),
+      // A log that the chain names no more is gone, and who has not heard of that finds it damaged.
+      onDamage: (error) =>
+        this.#guard(() => check(!this.#chain.names(error.message), "fatal-without-fault", () => error.message)),
+    });
+  }
+
   #makeHosts(options: CellSimulationOptions, split: () => Random): readonly CellHost[] {
     return Array.from({ length: this.#swarm.nodes }, (_, i) => {
       return new CellHost(i + 1, i < this.#swarm.founders, {
@@ -224,9 +268,12 @@ export class CellSimulation {
         swarm: this.#swarm,
         mutations: options.mutations ?? {},
         makeNode: options.makeNode ?? makeCellNode,
-        bookOf: (group) => this.#bookOf(group),
+        bookOf: (group) => this.#groupBooks.get(group),
+        makeBook: (group, engine) => this.#makeBook(group, engine),
+        chain: this.#chain,
         groupsSeen: () => [...this.#groupBooks.keys()],
         split,
+        service: this.#service,
         guard: (action) => this.#guard(action),
         note: (text) => this.#note(text),
         count: (fault, states) => {
@@ -272,7 +319,7 @@ export class CellSimulation {
 
   #stepped(host: CellHost, group: number): void {
     const { member } = host;
-    const view = member === undefined ? undefined : this.#bookOf(group).member(member as never)?.view;
+    const view = member === undefined ? undefined : this.#groupBooks.get(group)?.member(member as never)?.view;
     if (view === undefined) return;
     this.#standing.stepped();
     this.#trace.addNumbers(view.term, view.last, view.committed, () => {
@@ -280,7 +327,11 @@ export class CellSimulation {
       const log = `${start.index}/${delivered}/${committed}/${persisted}/${last}`;
       return `${this.#scheduler.nowUs} node ${host.node} group ${group} ${role} of ${term}: ${log}`;
     });
-    const isBad = view.role === "candidate" || view.configuration.outgoing.length > 0 || host.isInstalling;
+    const isBad =
+      this.#chain.isSwitching ||
+      view.role === "candidate" ||
+      view.configuration.outgoing.length > 0 ||
+      host.isInstalling;
     if (isBad && this.#phase === "chaos") this.#chaos.badMoment(host);
   }
 
@@ -307,6 +358,7 @@ export class CellSimulation {
     this.#phase = "resolving";
     this.#healingSinceUs = this.#scheduler.nowUs;
     this.#network.heal();
+    this.#service?.heal();
     if (this.#swarm.minorityStaysDead) this.#retireMinority();
     for (const host of this.#hosts) host.resume();
     this.#look();
@@ -361,7 +413,22 @@ export class CellSimulation {
   #isConverged(): boolean {
     const { lastLsn } = this.#history;
     const isUpToDate = (host: CellHost): boolean => host.isReachable && host.process?.machine.appliedLsn === lastLsn;
-    return this.#living.every(isUpToDate) && this.#standing.isFull(this.#living);
+    return this.#living.every(isUpToDate) && this.#standing.isFull(this.#living) && this.#isChainWhole();
+  }
+
+  /** No switch is under way, all go by one chain, and what it does not name any more is gone from their disks. */
+  #isChainWhole(): boolean {
+    if (this.#chain.version === 0) return true;
+    const last = this.#chain.segments.at(-1)?.group;
+    const isSealed = last !== undefined && this.#groupBooks.get(last)?.registry.sealedAt !== undefined;
+    if (this.#chain.isSwitching || isSealed) return false;
+    const named = [...this.#chain.openGroups, ...this.#chain.sealedGroups];
+    const newest = Math.max(...named);
+    return this.#living.every(
+      ({ chain, process }) =>
+        chain?.version === this.#chain.version &&
+        (process?.groupsMade ?? []).every((group) => named.includes(group) || group > newest),
+    );
   }
 
   #quiet(): void {
@@ -394,7 +461,7 @@ export class CellSimulation {
     throw new SimulationFailure(
       "not-live",
       `${healingMsMax} ms without faults and not done (${this.#phase}): ${this.#load.waiting}; ` +
-        `${nodes.join("; ")}; ${this.#standing.text()}; the log ends at ${this.#history.lastLsn}`,
+        `${nodes.join("; ")}; ${this.#standing.text()}; ${this.#chain.text}; the log ends at ${this.#history.lastLsn}`,
     );
   }
 }

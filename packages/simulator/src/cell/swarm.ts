@@ -34,6 +34,10 @@ export interface ChaosRates {
   readonly memberChanges: number;
   readonly checkpoints: number;
   readonly orderlyStops: number;
+  /** Of what keeps the log, live, to one of the swarm's engines. */
+  readonly switches: number;
+  /** The service beside the cell is away for a while. */
+  readonly outages: number;
   /** Per 10,000 moments that are bad ones (an election, a joint configuration, a snapshot under way). */
   readonly opportunism: number;
 }
@@ -88,7 +92,14 @@ export interface CellSwarm extends FaultRates, WorkloadShape, NetworkRates, Chao
   readonly deliveryDelayUsMax: number;
   /** In the healed part a minority stays dead. */
   readonly minorityStaysDead: boolean;
+  /** What keeps the log at first. */
+  readonly initialEngine: SwitchEngine;
+  /** What it is switched to. */
+  readonly engines: readonly SwitchEngine[];
 }
+
+/** "external": the model of a service that all nodes reach. */
+export type SwitchEngine = "raft" | "multi-paxos" | "external";
 
 export function drawCellSwarm(random: Random): CellSwarm {
   const pick = <T>(...values: readonly T[]): T => values[random.below(values.length)] as T;
@@ -105,7 +116,21 @@ export function drawCellSwarm(random: Random): CellSwarm {
     ...drawDisk(pick, sometimes),
     ...drawChaos(pick, sometimes),
     minorityStaysDead: random.chance(15, 100),
+    ...drawSwitches(pick, sometimes),
   };
+}
+
+/** Drawn last: seeds without switches are what they were before there were any. */
+function drawSwitches(pick: Pick1, sometimes: Sometimes) {
+  const initialEngine: SwitchEngine = pick("raft", "raft", "multi-paxos");
+  const engines = pick<readonly SwitchEngine[]>(
+    ["raft"],
+    ["multi-paxos"],
+    ["raft", "multi-paxos"],
+    ["raft", "multi-paxos", "external"],
+    ["external", "raft"],
+  );
+  return { initialEngine, engines, switches: sometimes(60, 100, 500, 2_000), outages: sometimes(30, 300) };
 }
 
 type Pick1 = <T>(...values: readonly T[]) => T;
@@ -178,7 +203,7 @@ function drawDisk(pick: Pick1, sometimes: Sometimes) {
   } as const;
 }
 
-function drawChaos(pick: Pick1, sometimes: Sometimes): ChaosRates {
+function drawChaos(pick: Pick1, sometimes: Sometimes): Omit<ChaosRates, "switches" | "outages"> {
   return {
     chaosEveryUs: pick(20_000, 100_000, 400_000),
     partitions: sometimes(60, 200, 1_000),

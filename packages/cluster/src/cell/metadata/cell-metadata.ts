@@ -9,6 +9,7 @@ import { type Clock, lsn, QuipuError, type Random } from "@quipu/core";
 import type { LogDelivery, Loglet, MetadataStore, Register, Subscription } from "@quipu/log";
 import type { SnapshotChunk, SnapshotRequest } from "@quipu/protocol";
 import { crc32 } from "node:zlib";
+import type { MetadataMutation } from "../../mutation.ts";
 import type { SnapshotLink } from "../../snapshot/settings.ts";
 import {
   applyCommand,
@@ -31,6 +32,8 @@ export interface CellMetadataOptions {
   readonly random: Random;
   /** A record that does not decode, a failed disk: the owner ends the process. */
   readonly onFatal: (error: unknown) => void;
+  /** Tests only. */
+  readonly mutation?: MetadataMutation;
 }
 
 /** The number under which the registers travel, in messages that otherwise carry the state of a shard. */
@@ -199,7 +202,8 @@ export class CellMetadata implements MetadataStore {
 
   /** False where the disk refuses for good, or this store is closed. */
   async #store(state: MetadataState): Promise<boolean> {
-    const { file, key, onFatal } = this.#options;
+    const { file, key, onFatal, mutation } = this.#options;
+    if (mutation === "metadata-shown-before-file") this.#show(state);
     for (;;) {
       try {
         if (!(await file.compareAndSet(key, this.#fileVersion, encodeState(state)))) {
@@ -216,12 +220,16 @@ export class CellMetadata implements MetadataStore {
       }
     }
     this.#fileVersion += 1;
+    this.#show(state);
+    return true;
+  }
+
+  #show(state: MetadataState): void {
     this.#stored = state;
     const reached = this.#waiting.filter(({ position }) => position <= state.position);
     this.#waiting = this.#waiting.filter(({ position }) => position > state.position);
     for (const onChange of this.#watchers) onChange();
     for (const { resolve } of reached) resolve();
-    return true;
   }
 
   // The whole state, for members that lack a part of the log

@@ -7,12 +7,13 @@
  */
 import { type Clock, invariant, lsn, QuipuError, type Random } from "@quipu/core";
 import type { Appended } from "../../loglet.ts";
-import { type Batch, batchBytesMax, drawId, encodeBatch } from "./batch.ts";
+import { type Batch, batchBytesMax, drawId, drawWord, encodeBatch } from "./batch.ts";
 import { type Follower, isUnreachable } from "./follower.ts";
 import type { ExternalMutation } from "./mutation.ts";
 import { backOffMs } from "./pauses.ts";
 import type { ExternalLog, LogHead } from "./service.ts";
 import type { ExternalEngineSettings } from "./settings.ts";
+import { Turns } from "./turns.ts";
 
 export interface AppendsOptions {
   readonly log: ExternalLog;
@@ -58,12 +59,21 @@ export class Appends {
   #isRunning = false;
   /** The head is not what the newest known one says. */
   #mustLook = false;
+  /** Somebody else's batch has the number of ours, surely: there is a newer head. */
+  #lostNumber: number | undefined;
   #closed: QuipuError | undefined;
-  /** How long an append takes, smoothed: the measure of how long to yield. */
+  /** How long an append takes, smoothed: the measure of a turn. */
   #appendMs = 5;
+
+  readonly #writer: string;
+  readonly #turns: Turns;
+  /** Ends the wait for this node's turn. */
+  #wake: (() => void) | undefined;
 
   constructor(options: AppendsOptions) {
     this.#options = options;
+    this.#writer = drawWord(options.random);
+    this.#turns = new Turns(this.#writer, options.clock);
   }
 
   append(records: readonly Uint8Array[]): Promise<Appended> {
@@ -85,24 +95,25 @@ export class Appends {
     });
   }
 
-  /** The follower has delivered `batch`; if it is the one on its way (then true), its callers hear. */
-  delivered(batch: Batch): boolean {
+  /** The follower has delivered `batch`; if it is the one on its way, its callers hear. */
+  delivered(batch: Batch): void {
+    this.#turns.appended(batch.id);
+    this.#wake?.();
     const sent = this.#sent;
-    if (sent === undefined || sent.batch.id !== batch.id) return false;
-    if (sent.isDecided) return true;
+    if (sent === undefined || sent.batch.id !== batch.id || sent.isDecided) return;
     sent.isDecided = true;
     let first = batch.first;
     for (const { records, resolve } of sent.appends) {
       resolve({ first: lsn(first), last: lsn(first + records.length - 1) });
       first += records.length;
     }
-    return true;
   }
 
   /** Everything that waits gets `error`, unknown where it may be in the log. */
   close(error: QuipuError): void {
     if (this.#closed !== undefined) return;
     this.#closed = error;
+    this.#wake?.();
     const sent = this.#sent;
     if (sent !== undefined) {
       this.#reject(sent, new QuipuError(error.code, error.message, { outcome: "unknown", cause: error.cause }));
@@ -117,6 +128,7 @@ export class Appends {
       await Promise.resolve();
       let failures = 0;
       while (this.#closed === undefined && this.#queue.length > 0) {
+        await this.#awaitTurn();
         const result = await this.#step();
         failures = result === "unreachable" ? failures + 1 : 0;
         await this.#pauseAfter(result, failures);
@@ -133,8 +145,9 @@ export class Appends {
     const { follower } = this.#options;
     if (this.#mustLook || !follower.isAtHead) {
       try {
-        await follower.refresh();
+        await (this.#lostNumber === undefined ? follower.refresh() : follower.refreshBeyond(this.#lostNumber));
         this.#mustLook = false;
+        this.#lostNumber = undefined;
       } catch (error) {
         return this.#unreachable(error);
       }
@@ -171,7 +184,7 @@ export class Appends {
     }
     this.#queue = this.#queue.slice(appends.length);
     for (const pending of appends) this.#queuedBytes -= pending.bytes;
-    const batch: Batch = { id: drawId(random), number: at.nextBatch, first: at.tail, records };
+    const batch: Batch = { id: drawId(random, this.#writer), number: at.nextBatch, first: at.tail, records };
     const encoded = encodeBatch(batch, checksumSeed);
     return { batch, bytes: encoded, appends, at, maybeIn: false, isDecided: false };
   }
@@ -212,6 +225,7 @@ export class Appends {
       this.#mustLook = true;
       // It may have been an earlier attempt that moved the head.
       if (sent.maybeIn && mutation !== "moved-batch-resent-without-check") return undefined;
+      this.#lostNumber = sent.at.nextBatch;
       return this.#putBack(sent, "moved");
     } catch (error) {
       if (this.#closed !== undefined) return "refused";
@@ -309,20 +323,35 @@ export class Appends {
     return result;
   }
 
-  /**
-   * Where several nodes append, who was just successful knows the head first and would be so again and again. So it waits
-   * for longer than those need who were not, who wait just as long as it takes not to meet each other.
-   */
   async #pauseAfter(result: Result, failures: number): Promise<void> {
     const { follower, random, settings } = this.#options;
-    const stepMs = Math.min(Math.ceil(this.#appendMs), settings.yieldMsMax);
     if (result === "unreachable") {
       await follower.pauses.pause(backOffMs(failures, settings.retryMs, settings.retryMsMax, random));
     } else if (result === "moved") {
-      await follower.pauses.pause(random.below(stepMs + 1));
-    } else if (result === "appended" && follower.hasOthers) {
-      const yieldMs = Math.min(stepMs * settings.yieldFactor, settings.yieldMsMax);
-      await follower.pauses.pause(stepMs + random.below(Math.max(1, yieldMs - stepMs) + 1));
+      await follower.pauses.pause(random.below(this.#turnMs + 1));
+    }
+  }
+
+  /** What an append takes, and for the next one to hear of it. */
+  get #turnMs(): number {
+    const { settings } = this.#options;
+    return Math.min(Math.ceil(this.#appendMs * settings.turnFactor), settings.turnMsMax);
+  }
+
+  /** Where several nodes append: until the others whose turn comes first have had it, or have let it pass. */
+  async #awaitTurn(): Promise<void> {
+    const { clock } = this.#options;
+    while (this.#closed === undefined) {
+      const waitMs = this.#turns.waitMs(this.#turnMs);
+      if (waitMs <= 0) return;
+      await new Promise<void>((resolve) => {
+        const cancel = clock.setTimer(waitMs, resolve);
+        this.#wake = (): void => {
+          cancel();
+          resolve();
+        };
+      });
+      this.#wake = undefined;
     }
   }
 

@@ -43,9 +43,14 @@ function recordBytesMax(record: Uint8Array): number {
   return lengthBytesMax + record.length;
 }
 
-/** 128 bits in hexadecimal: no two draws are ever equal. */
-export function drawId(random: Random): string {
-  return Array.from({ length: idWords }, () => random.uint32().toString(16).padStart(8, "0")).join("");
+/** 128 bits in hexadecimal: no two draws are ever equal. The first 32 are those of `writer`, if given. */
+export function drawId(random: Random, writer: string = drawWord(random)): string {
+  return writer + Array.from({ length: idWords - 1 }, () => drawWord(random)).join("");
+}
+
+/** Eight hexadecimal digits: who writes. */
+export function drawWord(random: Random): string {
+  return random.uint32().toString(16).padStart(8, "0");
 }
 
 /** What the checksums of a log begin with. */

@@ -24,11 +24,14 @@ export interface FollowerOptions {
   readonly random: Random;
   readonly settings: ExternalEngineSettings;
   readonly mutation: ExternalMutation | undefined;
-  /** A batch was delivered. True: this node wrote it. */
-  readonly onBatch: (batch: Batch) => boolean;
+  /** A batch was delivered. */
+  readonly onBatch: (batch: Batch) => void;
   /** The log is damaged, or a reader threw: nothing is delivered any more. */
   readonly onFailure: (error: unknown) => void;
 }
+
+/** Of the looks at the head that nobody waits for, one in so many is linearizable. */
+const looksPerFresh = 16;
 
 export class Follower implements ReaderSource {
   readonly readers: Readers = new Readers(this);
@@ -44,6 +47,7 @@ export class Follower implements ReaderSource {
   #nextBatch: number;
   #end: number;
   #isClosed = false;
+  #looks = 0;
   /** A hint came that no look has answered; or one with a number. */
   #hinted = false;
   #hintedTo = 0;
@@ -51,8 +55,6 @@ export class Follower implements ReaderSource {
   /** Ends the wait for the next look. */
   #wake: (() => void) | undefined;
   #lookedAtMs: number;
-  /** When a batch of somebody else came; undefined: never. */
-  #othersAtMs: number | undefined;
 
   constructor(options: FollowerOptions) {
     const { log, describe, head, clock, settings } = options;
@@ -108,17 +110,21 @@ export class Follower implements ReaderSource {
     return this.heads.newest.sealed && this.isAtHead;
   }
 
-  /** Somebody else appended lately. */
-  get hasOthers(): boolean {
-    const { clock, settings } = this.#options;
-    return this.#othersAtMs !== undefined && clock.monotonicMs() - this.#othersAtMs < settings.contentionMs;
-  }
-
   /** The head as of some moment after the call, with everything below it delivered. Rejects as the service does. */
   async refresh(expectsBatches: boolean = true): Promise<LogHead> {
+    return await this.#refresh(() => this.heads.fresh(), expectsBatches);
+  }
+
+  /** The same where it is known that the log has gone on beyond batch `number`: a cheap look will do, if it shows that. */
+  async refreshBeyond(number: number): Promise<LogHead> {
+    const head = await this.#refresh(() => this.heads.recent(), true);
+    return head.nextBatch > number || head.sealed ? head : await this.refresh();
+  }
+
+  async #refresh(look: () => Promise<unknown>, expectsBatches: boolean): Promise<LogHead> {
     // What the new head brings is probably a batch or two: asked for at the same time as the head itself.
     const early = expectsBatches ? this.#pull(this.#nextBatch) : Promise.resolve();
-    await Promise.all([this.heads.fresh(), early.catch(() => undefined)]);
+    await Promise.all([look(), early.catch(() => undefined)]);
     // Up to the newest head, which may have come while this one's batches were fetched.
     while (!this.#isClosed && this.#isBehind) await this.#catchUp.call();
     return this.heads.newest;
@@ -216,7 +222,10 @@ export class Follower implements ReaderSource {
       this.#hintedTo = 0;
       this.#lookedAtMs = clock.monotonicMs();
       try {
-        await this.refresh(isHinted);
+        // Who wants to be sure asks for himself; whether what was there is still there is found out now and then.
+        this.#looks += 1;
+        const isCheap = this.#looks % looksPerFresh !== 0;
+        await this.#refresh(() => (isCheap ? this.heads.recent() : this.heads.fresh()), isHinted);
         failures = 0;
       } catch (error) {
         if (isDamage(error)) this.fail(error);
@@ -296,7 +305,7 @@ export class Follower implements ReaderSource {
       this.fail(error);
       return;
     }
-    if (!this.#options.onBatch(batch)) this.#othersAtMs = this.#options.clock.monotonicMs();
+    this.#options.onBatch(batch);
     this.#checkEnd();
   }
 

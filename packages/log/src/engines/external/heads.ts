@@ -37,6 +37,12 @@ export class Heads {
     return this.#look.call();
   }
 
+  /** The cheap look, where the service has one. It may be older than the newest known. */
+  async recent(): Promise<void> {
+    if (this.#log.recent === undefined) await this.fresh();
+    else this.learn(await this.#log.recent());
+  }
+
   /**
    * A head that the service has shown, perhaps later than a newer one. Appends and trims overtake each other: of each of the
    * two parts the later one counts.

@@ -62,6 +62,11 @@ export interface ExternalLog {
   /** Linearizable: covers everything acknowledged, by anyone, before the call. */
   head(): Promise<LogHead>;
   /**
+   * A head that is perhaps older, where that is cheaper (any server answers, and nothing is agreed upon for it). Never older
+   * than what this handle's hints or refused appends have told of. Absent: {@link ExternalLog.head} is cheap enough.
+   */
+  recent?(): Promise<LogHead>;
+  /**
    * Writes `batch` as number `at.nextBatch` and the head with the new `tail`, if the head is still `at` and the log is not
    * sealed. Undefined: somebody was faster, or it is sealed; nothing was done.
    */

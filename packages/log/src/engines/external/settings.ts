@@ -15,12 +15,10 @@ export interface ExternalEngineSettings {
   /** Between attempts while the service cannot be reached. */
   readonly retryMs: number;
   readonly retryMsMax: number;
-  /** Others append, too: how long an append is held back at most, as a multiple of how long one takes... */
-  readonly yieldFactor: number;
+  /** Others append, too: how long each has its turn, as a multiple of how long an append takes... */
+  readonly turnFactor: number;
   /** ...and at most. */
-  readonly yieldMsMax: number;
-  /** Another writer was seen within this time: appends yield to it. */
-  readonly contentionMs: number;
+  readonly turnMsMax: number;
   /** The newest records, kept for readers that are nearly there. */
   readonly windowBytesMax: number;
   /** Asked for at once by a reader that is behind. */
@@ -45,9 +43,8 @@ export const externalEngineSettings: ExternalEngineSettings = {
   retryMs: 50,
   // A service that is back is found within this.
   retryMsMax: 2000,
-  yieldFactor: 2,
-  yieldMsMax: 100,
-  contentionMs: 2000,
+  turnFactor: 1,
+  turnMsMax: 100,
   // Several times what a service takes in the time of one read.
   windowBytesMax: 4 * mebibyte,
   readBytesMax: 2 * mebibyte,

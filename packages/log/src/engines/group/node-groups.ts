@@ -162,7 +162,8 @@ export class NodeGroups {
 
   #requireOpen(group: number): void {
     if (this.#isClosed) throw new QuipuError("SHUTTING_DOWN", `group ${group} is not opened: the log is closed`);
-    invariant(!this.#gone.has(group), `group ${group} is opened, but was given back`);
+    // While it was being made: whoever asked for it has given it up.
+    if (this.#gone.has(group)) throw new QuipuError("SHUTTING_DOWN", `group ${group} was given back meanwhile`);
   }
 
   #inTurn<Result>(group: number, action: () => Promise<Result>): Promise<Result> {

@@ -1,9 +1,10 @@
 /**
- * The pure Raft core, without disk, sockets and threads: three members in one thread, whose messages go through one queue
+ * The pure cores, without disk, sockets and threads: three members in one thread, whose messages go through one queue
  * and whose writes are durable at once. What the framework itself costs.
  */
 import {
   type ConsensusCore,
+  defaultMultiPaxosSettings,
   defaultRaftSettings,
   type Effect,
   type Envelope,
@@ -12,14 +13,21 @@ import {
   logIndex,
   type MemberId,
   memberId,
+  MultiPaxos,
   Raft,
   type RaftMessage,
+  type PaxosMessage,
   term,
 } from "@quipu/consensus";
 import { SeededRandom, unreachable } from "@quipu/core";
-import { decodePeerFrame, encodePeerFrame } from "@quipu/protocol";
+import { decodePeerFrame, encodePeerFrame, type PeerMessage } from "@quipu/protocol";
 
-export interface RaftLoad {
+export type CoreKind = "raft" | "multi-paxos";
+type CoreMessage = RaftMessage | PaxosMessage;
+type Core = ConsensusCore<CoreMessage>;
+
+export interface CoreLoad {
+  readonly core: CoreKind;
   /** Proposals that wait for their commit at any time: the clients of a closed loop. */
   readonly clients: number;
   readonly entriesPerProposal: number;
@@ -29,7 +37,7 @@ export interface RaftLoad {
 }
 
 /** Per second of CPU time, all threads of the process together: what others do on the machine does not count. */
-export interface RaftRates {
+export interface CoreRates {
   readonly entriesPerSecond: number;
   readonly messagesPerSecond: number;
 }
@@ -37,7 +45,7 @@ export interface RaftRates {
 interface Letter {
   readonly from: MemberId;
   readonly to: MemberId;
-  readonly message: RaftMessage | Uint8Array;
+  readonly message: CoreMessage | Uint8Array;
 }
 
 /** Logs are trimmed after so many entries, as after a checkpoint. */
@@ -49,8 +57,9 @@ const electionTicksMax = 1_000;
 const members: readonly MemberId[] = [1, 2, 3].map(memberId);
 
 class MemoryCell {
-  readonly #cores: ReadonlyMap<MemberId, ConsensusCore<RaftMessage>>;
+  readonly #cores: ReadonlyMap<MemberId, Core>;
   readonly #delivered = new Map<MemberId, LogIndex>(members.map((member) => [member, logIndex(0)]));
+  readonly #kind: CoreKind;
   readonly #encoded: boolean;
   #queue: Letter[] = [];
   #front = 0;
@@ -59,9 +68,10 @@ class MemoryCell {
   leader: MemberId | undefined;
   messages = 0;
 
-  constructor(encoded: boolean) {
+  constructor(kind: CoreKind, encoded: boolean) {
+    this.#kind = kind;
     this.#encoded = encoded;
-    this.#cores = new Map(members.map((member) => [member, startedCore(member)]));
+    this.#cores = new Map(members.map((member) => [member, startedCore(kind, member)]));
   }
 
   delivered(member: MemberId): LogIndex {
@@ -108,14 +118,14 @@ class MemoryCell {
   }
 
   /** What the step writes is durable at once. */
-  #step(member: MemberId, input: Input<RaftMessage>): void {
+  #step(member: MemberId, input: Input<CoreMessage>): void {
     const token = this.#stepOnce(member, input);
     if (token > 0) this.#step(member, { type: "persisted", token });
   }
 
   /** Returns the token of the step's persist, 0 if there is none. */
-  #stepOnce(member: MemberId, input: Input<RaftMessage>): number {
-    const core = this.#cores.get(member) as ConsensusCore<RaftMessage>;
+  #stepOnce(member: MemberId, input: Input<CoreMessage>): number {
+    const core = this.#cores.get(member) as Core;
     let token = 0;
     for (const effect of core.step(input)) {
       if (effect.type === "persist") token = effect.token;
@@ -124,7 +134,7 @@ class MemoryCell {
     return token;
   }
 
-  #carryOut(member: MemberId, effect: Effect<RaftMessage>): void {
+  #carryOut(member: MemberId, effect: Effect<CoreMessage>): void {
     switch (effect.type) {
       case "persist":
         for (const envelope of effect.sendAfter) this.#post(member, envelope);
@@ -150,36 +160,40 @@ class MemoryCell {
     }
   }
 
-  #post(from: MemberId, { to, message }: Envelope<RaftMessage>): void {
-    const frame = { cell: 1, from, to, message: { type: "raft", group: 1, message } } as const;
+  #post(from: MemberId, { to, message }: Envelope<CoreMessage>): void {
+    const inner = { type: this.#kind === "raft" ? "raft" : "paxos", group: 1, message } as PeerMessage;
+    const frame = { cell: 1, from, to, message: inner };
     this.#queue.push({ from, to, message: this.#encoded ? encodePeerFrame(frame) : message });
   }
 }
 
-function opened(message: RaftMessage | Uint8Array): RaftMessage {
+function opened(message: CoreMessage | Uint8Array): CoreMessage {
   if (!(message instanceof Uint8Array)) return message;
   const frame = decodePeerFrame(message);
-  if (frame?.message.type !== "raft") throw new Error("a frame that nobody damaged was refused");
+  if (frame?.message.type !== "raft" && frame?.message.type !== "paxos")
+    throw new Error("a frame that nobody damaged was refused");
   return frame.message.message;
 }
 
-function startedCore(member: MemberId): ConsensusCore<RaftMessage> {
+function startedCore(kind: CoreKind, member: MemberId): Core {
   const configuration = { voters: members, outgoing: [], learners: [], learnersNext: [] };
-  return new Raft({
-    member,
-    random: new SeededRandom(member),
-    settings: defaultRaftSettings,
-    restored: {
-      hardState: { term: term(0), vote: undefined },
-      start: { index: logIndex(0), term: term(0), configuration },
-      entries: [],
-    },
-  });
+  const restored = {
+    hardState: { term: term(0), vote: undefined },
+    start: { index: logIndex(0), term: term(0), configuration },
+    entries: [],
+  };
+  const random = new SeededRandom(member);
+  const core =
+    kind === "raft"
+      ? new Raft({ member, random, settings: defaultRaftSettings, restored })
+      : new MultiPaxos({ member, random, settings: defaultMultiPaxosSettings, restored });
+  // A core hears only what cores of its kind say.
+  return core as ConsensusCore<never> as Core;
 }
 
 /** Runs a closed loop for `seconds`. A proposal counts when it is committed and delivered at the leader. */
-export function measureRaftCore(load: RaftLoad, seconds: number): RaftRates {
-  const cell = new MemoryCell(load.encoded);
+export function measureCore(load: CoreLoad, seconds: number): CoreRates {
+  const cell = new MemoryCell(load.core, load.encoded);
   const leader = cell.elect();
   const records = Array.from({ length: load.entriesPerProposal }, () => new Uint8Array(load.recordBytes).fill(1));
   const outstandingMax = load.clients * load.entriesPerProposal;

@@ -1,33 +1,17 @@
-/** Where the chain of a virtual log comes from: the metadata store, or the first node that finds none there. */
+/** The chain of a virtual log in its metadata store: how it is read there, and founded. */
 import { invariant, lsn, QuipuError } from "@quipu/core";
-import type { Chain, LogletEngine, LogletName, MetadataStore, Register } from "../loglet.ts";
+import type { Chain, MetadataStore, Register } from "../loglet.ts";
 import { decodeChain, encodeChain, foundedChain } from "./chain.ts";
+import type { VirtualLogOptions } from "./virtual-log.ts";
 
-export interface FoundingOptions {
-  readonly metadata: MetadataStore;
-  /** Register that holds the chain. */
-  readonly key: string;
-  readonly engines: Readonly<Record<string, LogletEngine>>;
-  /** For the first segment, if there is no chain yet. */
-  readonly initialEngine: string;
-  /**
-   * Several nodes found the log: the first segment is this, for all of them the same, and nobody prepares it. "waits":
-   * others found it, this node waits until they have.
-   */
-  readonly founding?: LogletName | "waits";
-}
-
-/** The newest there is. */
-export async function loadChain({
-  metadata,
-  key,
-}: Pick<FoundingOptions, "metadata" | "key">): Promise<Chain | undefined> {
+/** Undefined: nobody has founded the log yet. */
+export async function load({ metadata, key }: VirtualLogOptions): Promise<Chain | undefined> {
   const stored = await metadata.get(key);
   return stored === undefined ? undefined : decodeChain(key, stored.version, stored.value);
 }
 
-/** Of a log that was not there yet: made here, or by whoever was faster. */
-export async function foundChain(options: FoundingOptions): Promise<Chain> {
+/** The chain of a log that has none, by whoever founds it first. */
+export async function found(options: VirtualLogOptions): Promise<Chain> {
   const { metadata, key, engines, initialEngine, founding } = options;
   if (founding === "waits") return decodeStored(key, await appears(metadata, key));
   const engine = engines[initialEngine];
@@ -36,7 +20,7 @@ export async function foundChain(options: FoundingOptions): Promise<Chain> {
   const chain = foundedChain(lsn(1), first);
   if (await metadata.compareAndSet(key, 0, encodeChain(chain))) return chain;
   if (founding === undefined) await engine.discard(first.parameters);
-  const stored = await loadChain(options);
+  const stored = await load(options);
   invariant(stored !== undefined, `the chain ${key} was there and is gone`);
   return stored;
 }
