@@ -24,6 +24,7 @@ function hurriedClock(): Clock {
 test("a new segment that nobody asked for goes where the log is", async () => {
   const services = new ServiceEngines({
     settings: { endpoints: undefined, prefix: undefined, user: undefined, tls: undefined },
+    engine: undefined,
     clock: hurriedClock(),
     random: new CryptoRandom(),
     log: silentLog,
