@@ -39,7 +39,10 @@ test("damage of a service's log is not taken for damage of this node's", async (
   await cell.add(1, "a");
   await cell.until(() => cell.leader > 0);
   let isSwitched = false;
-  void cell.host(cell.leader).up.log.reconfigure("outside").then(() => (isSwitched = true));
+  void cell
+    .host(cell.leader)
+    .up.log.reconfigure("outside")
+    .then(() => (isSwitched = true));
   await cell.until(() => isSwitched);
   await cell.add(1, "a");
   await cell.run(3000);
@@ -49,9 +52,7 @@ test("damage of a service's log is not taken for damage of this node's", async (
   for (const { number } of cell.hosts) cell.start(number).catch((error: unknown) => failures.push(error));
   await cell.run(5000);
   expect(cell.hosts.map(({ number }) => isAside(cell, number))).toEqual([false, false, false]);
-  expect(failures).toEqual(
-    cell.hosts.map(() => expect.objectContaining({ code: "LOG_CORRUPT" }) as unknown),
-  );
+  expect(failures).toEqual(cell.hosts.map(() => expect.objectContaining({ code: "LOG_CORRUPT" }) as unknown));
 });
 
 describe("a log on one node's disk", () => {

@@ -4,7 +4,7 @@
  * records that appear long after their append was given up, deliveries that lag behind the tail.
  */
 import { type Lsn, QuipuError, type Random } from "@quipu/core";
-import type { Appended, Chain, LogDelivery, Subscription, Tail, VirtualLog } from "@quipu/log";
+import type { Appended, Chain, LogDelivery, LogletName, Subscription, Tail, VirtualLog } from "@quipu/log";
 import type { History } from "./history.ts";
 import type { ProcessLife, Scheduler } from "./scheduler.ts";
 import type { SwarmConfiguration } from "./swarm.ts";

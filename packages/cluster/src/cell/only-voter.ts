@@ -95,7 +95,8 @@ export async function mayRefetch(metadata: MetadataStore): Promise<boolean> {
 
 /** In place of putting the log aside. */
 export function onlyVoterDamage(damage: string): QuipuError {
-  const what = "This node is its cell's only voter, or alone keeps a part of its log: nobody else has what its log held, so nothing was put aside";
+  const what =
+    "This node is its cell's only voter, or alone keeps a part of its log: nobody else has what its log held, so nothing was put aside";
   return new QuipuError("LOG_CORRUPT", `${damage}. ${what}. Restore the data directory as a whole.`);
 }
 

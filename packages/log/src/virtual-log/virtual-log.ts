@@ -22,7 +22,7 @@ import type {
   Tail,
   VirtualLog,
 } from "../loglet.ts";
-import { announced, decodeChain, encodeChain, extended, foundedChain, nameOf, without } from "./chain.ts";
+import { announced, decodeChain, encodeChain, extended, foundedChain, isNamed, nameOf, without } from "./chain.ts";
 import { type ChainMembers, ChainReplication } from "./chain-replication.ts";
 import { ChainReader } from "./chain-reader.ts";
 import type { VirtualLogMutation } from "./mutation.ts";
@@ -336,9 +336,7 @@ class ChainedLog implements VirtualLog {
     }
     await this.#refresh();
     // A store that goes over a change of its own in a snapshot takes it for somebody else's: the chain itself says.
-    const names = [...this.#chain.segments, ...(this.#chain.next === undefined ? [] : [this.#chain.next])];
-    if (names.some((name) => nameOf(name) === nameOf(next))) return;
-    await this.#engine(next.engine).discard(next.parameters);
+    if (!isNamed(this.#chain, next)) await this.#engine(next.engine).discard(next.parameters);
   }
 
   /** Seals the last segment, if a successor is announced, and extends the chain by it. */
@@ -399,8 +397,8 @@ class ChainedLog implements VirtualLog {
       for (const segment of segments) if (!before.includes(segment)) this.#replication.watch(segment);
       for (const reader of this.#readers) reader.follow();
     };
-    const last = before.at(-1);
     // Where the last segment stays, appends go on: there may never be a moment without one.
+    const last = before.at(-1);
     if (last === undefined || last === segments.at(-1)) goOver();
     else {
       await this.#withAppendsHeld(async () => {
@@ -472,7 +470,10 @@ async function load({ metadata, key }: VirtualLogOptions): Promise<Chain | undef
 
 async function found(options: VirtualLogOptions): Promise<Chain> {
   const { metadata, key, engines, initialEngine, founding } = options;
-  if (founding === "waits") return decodeStored(key, await appears(metadata, key));
+  if (founding === "waits") {
+    const { version, value } = await appears(metadata, key);
+    return decodeChain(key, version, value);
+  }
   const engine = engines[initialEngine];
   if (engine === undefined) throw new QuipuError("INVALID_CONFIGURATION", `there is no log engine "${initialEngine}"`);
   const first = founding ?? { engine: initialEngine, parameters: await engine.prepare() };
@@ -496,8 +497,4 @@ function appears(metadata: MetadataStore, key: string): Promise<Register> {
     const subscription = metadata.watch?.(look);
     look();
   });
-}
-
-function decodeStored(key: string, { version, value }: Register): Chain {
-  return decodeChain(key, version, value);
 }

@@ -76,7 +76,8 @@ export class ServiceEngines {
       prepare: async (request) => {
         // Nobody asked: the log goes on in another segment where it is.
         const newest = request === undefined ? this.#newest.get(name) : undefined;
-        const place = newest ?? this.#placeOf(name, request === undefined ? {} : (JSON.parse(request) as EngineRequest));
+        const place =
+          newest ?? this.#placeOf(name, request === undefined ? {} : (JSON.parse(request) as EngineRequest));
         const { engine } = await this.#at(name, place);
         const { log } = JSON.parse(await engine.prepare()) as { readonly log: string };
         return JSON.stringify({ ...place, log });

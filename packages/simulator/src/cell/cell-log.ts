@@ -3,7 +3,7 @@
  * nodes, so that a position is the same record everywhere (StateMachineSafety); deliveries may lag.
  */
 import type { Lsn, Random } from "@quipu/core";
-import type { Appended, Chain, LogDelivery, Subscription, Tail, VirtualLog } from "@quipu/log";
+import type { Appended, Chain, LogDelivery, LogletName, Subscription, Tail, VirtualLog } from "@quipu/log";
 import { check } from "../failure.ts";
 import type { History } from "../history.ts";
 import type { ProcessLife, Scheduler } from "../scheduler.ts";
