@@ -103,9 +103,9 @@ async function openMember(
   const hub = openPeerHub({ network: options.network, cell: options.cell, member: identity.member });
   let opening: OpeningChain | undefined;
   try {
-    opening = await openCellChain(options, hub, { wal, file: metadata, identity, onlyVoter });
-    const { close } = opening;
-    closers.push(close);
+    const opened = await openCellChain(options, hub, { wal, file: metadata, identity, onlyVoter });
+    opening = opened;
+    closers.push(() => opened.close());
     // What the chain names is there, or this node's part of it is lost: found out before anybody relies on it.
     const known = opening.metadata.known(chainKey);
     if (known !== undefined && !isNew) await opening.opened;

@@ -89,6 +89,11 @@ export function nameOf({ engine, parameters }: LogletName): string {
   return JSON.stringify([engine, parameters]);
 }
 
+/** Whether the loglet is in the chain, or is to follow. */
+export function isNamed({ segments, next }: Chain, name: LogletName): boolean {
+  return [...segments, ...(next === undefined ? [] : [next])].some((each) => nameOf(each) === nameOf(name));
+}
+
 function isStoredChain(value: unknown): value is StoredChain {
   if (typeof value !== "object" || value === null || !("segments" in value)) return false;
   const { segments } = value;

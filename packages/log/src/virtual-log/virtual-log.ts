@@ -21,7 +21,7 @@ import type {
   Tail,
   VirtualLog,
 } from "../loglet.ts";
-import { announced, decodeChain, encodeChain, extended, nameOf, without } from "./chain.ts";
+import { announced, decodeChain, encodeChain, extended, isNamed, nameOf, without } from "./chain.ts";
 import { type ChainMembers, ChainReplication } from "./chain-replication.ts";
 import { ChainReader } from "./chain-reader.ts";
 import type { VirtualLogMutation } from "./mutation.ts";
@@ -366,9 +366,7 @@ class ChainedLog implements VirtualLog {
     }
     await this.#refresh();
     // A store that goes over a change of its own in a snapshot takes it for somebody else's: the chain itself says.
-    const names = [...this.#chain.segments, ...(this.#chain.next === undefined ? [] : [this.#chain.next])];
-    if (names.some((name) => nameOf(name) === nameOf(next))) return;
-    await this.#engine(next.engine).discard(next.parameters);
+    if (!isNamed(this.#chain, next)) await this.#engine(next.engine).discard(next.parameters);
   }
 
   /** Seals the last segment, if a successor is announced, and extends the chain by it. */
@@ -429,8 +427,8 @@ class ChainedLog implements VirtualLog {
       for (const segment of segments) if (!before.includes(segment)) this.#replication.watch(segment);
       for (const reader of this.#readers) reader.follow();
     };
-    const last = before.at(-1);
     // Where the last segment stays, appends go on: there may never be a moment without one.
+    const last = before.at(-1);
     if (last === undefined || last === segments.at(-1)) goOver();
     else {
       await this.#withAppendsHeld(async () => {

@@ -14,6 +14,7 @@ import { SimulatedKeyValueStore } from "../key-value-store.ts";
 import type { ProcessLife, Scheduler } from "../scheduler.ts";
 import type { ConsensusBook, ObservedGroup } from "./book.ts";
 import { CellFaults } from "./cell-faults.ts";
+import { describe, rootOf } from "./error-text.ts";
 import { CellLog } from "./cell-log.ts";
 import { type CellState, statesOf } from "./cell-state.ts";
 import type { ChainBook } from "./chain-book.ts";
@@ -493,16 +494,4 @@ export class CellHost {
     if (this.#random.chance(1, 2)) this.crash("before a send");
     else this.#crashAfterEvent = true;
   }
-}
-
-/** The first cause that says what happened. */
-function rootOf(error: unknown): unknown {
-  let cause = error;
-  while (cause instanceof Error && !(cause instanceof SimulationFailure) && cause.cause instanceof Error)
-    cause = cause.cause;
-  return cause;
-}
-
-export function describe(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
 }
