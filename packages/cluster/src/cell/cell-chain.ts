@@ -165,6 +165,7 @@ class ChainHolder {
   #log: VirtualLog | undefined;
   /** As adopted last. */
   #chain: Chain | undefined;
+  #lastView: CoreView | undefined;
   readonly #fromServices: WeakSet<QuipuError> = new WeakSet();
   #isClosed = false;
 
@@ -205,10 +206,12 @@ class ChainHolder {
     return this.#metadataView().configuration;
   }
 
+  /** As it was last, once the group is closed: timers of others may still come by. */
   #metadataView(): CoreView {
     const group = this.engines.groups().find((each) => each.group === metadataGroup);
-    invariant(group !== undefined, "the metadata group is closed");
-    return group.inspect();
+    this.#lastView = group?.inspect() ?? this.#lastView;
+    invariant(this.#lastView !== undefined, "the metadata group was never open");
+    return this.#lastView;
   }
 
   /** Who is in the metadata group belongs to the cell; the groups of the log follow it. */

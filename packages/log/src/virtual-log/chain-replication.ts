@@ -55,7 +55,7 @@ export class ChainReplication implements LogReplication {
     let segment = this.#options.segments().find((each) => each.is(decoded));
     if (segment === undefined) {
       // The state may come from a node that is ahead of this one.
-      await this.#options.refresh();
+      await this.#options.refresh().catch(unlessTemporary);
       segment = this.#options.segments().find((each) => each.is(decoded));
     }
     // It is gone, and the state stands at its end at the earliest: then the next one needs to be told nothing. Whoever reads
@@ -78,4 +78,11 @@ export class ChainReplication implements LogReplication {
   onSnapshotNeeded(handler: (source: number, atLeast: Lsn) => void): void {
     this.#handlers.push(handler);
   }
+}
+
+/** Without a quorum the newest chain is not to be had: it comes by itself, and its log then asks for what it lacks. */
+function unlessTemporary(error: unknown): void {
+  const isTemporary =
+    error instanceof QuipuError && ["OVERLOADED", "NOQUORUM", "LOG_APPEND_UNKNOWN"].includes(error.code);
+  if (!isTemporary) throw error;
 }
