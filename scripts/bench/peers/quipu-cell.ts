@@ -157,7 +157,17 @@ export class QuipuCell implements Peer {
   /** Lets the log go on there. */
   async switchEngine({ name, ports }: Engine): Promise<void> {
     const endpoints = ports?.map((port) => `127.0.0.1:${port}`);
-    await this.#ask({ type: "switchEngine", engine: name, endpoints }, this.names[0] ?? "");
+    const deadlineMs = performance.now() + startDeadlineMs;
+    for (;;) {
+      try {
+        await this.#ask({ type: "switchEngine", engine: name, endpoints }, this.names[0] ?? "");
+        return;
+      } catch (error) {
+        // Definite: a cell that was just founded has no roster yet, one that changes its leader none to ask.
+        if (!String(error).includes("OVERLOADED") || performance.now() > deadlineMs) throw error;
+        await pause(lookPauseMs);
+      }
+    }
   }
 
   /** What the command line asks, without a process of its own that would take a core meanwhile. */
