@@ -4,6 +4,7 @@
  * are left out, and that is said.
  */
 import { QuipuError } from "@quipu/core";
+import type { CellRequest } from "../../cell/cell-requests.ts";
 import { askCell } from "../../cli/endpoint.ts";
 import type { EngineName } from "../../engines/engine-names.ts";
 import { delay } from "../delay.ts";
@@ -30,7 +31,7 @@ async function joinAll(stage: Stage): Promise<void> {
   const [first, ...others] = stage.cell.nodes;
   const endpoint = first?.server.httpUrl ?? "";
   for (const { name, peerPort } of others) {
-    await askCell(endpoint, { type: "add", name, address: { host: "127.0.0.1", port: peerPort } }, {});
+    await asked(stage, endpoint, { type: "add", name, address: { host: "127.0.0.1", port: peerPort } });
   }
   // They serve once the log is where they have a part of it.
   for (const { server } of others) server.restart().catch(() => undefined);
@@ -45,19 +46,23 @@ function switchTo(engine: EngineName, endpoints?: readonly string[]): Act {
     what: async (stage) => `from ${(await stage.cell.status())?.engine ?? "?"} to ${engine}`,
     happen: async (stage) => {
       const endpoint = stage.cell.nodes[0]?.server.httpUrl ?? "";
-      await stage.until(`the switch to ${engine}`, async () => {
-        try {
-          await askCell(endpoint, { type: "switchEngine", engine, endpoints }, {});
-          return true;
-        } catch (error) {
-          // Definite: nothing was done, as while the cell changes its leader.
-          if (!(error instanceof QuipuError) || error.code !== "OVERLOADED") throw error;
-          await delay(retryMs);
-          return undefined;
-        }
-      });
+      await asked(stage, endpoint, { type: "switchEngine", engine, endpoints });
       await stage.whenWhole();
       await delay(settleMs);
     },
   };
+}
+
+/** Definite refusals are asked again: nothing was done, as while the cell changes its leader. */
+async function asked(stage: Stage, endpoint: string, request: CellRequest): Promise<void> {
+  await stage.until(JSON.stringify(request), async () => {
+    try {
+      await askCell(endpoint, request, {});
+      return true;
+    } catch (error) {
+      if (!(error instanceof QuipuError) || error.code !== "OVERLOADED") throw error;
+      await delay(retryMs);
+      return undefined;
+    }
+  });
 }
