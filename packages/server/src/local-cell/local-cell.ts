@@ -145,8 +145,10 @@ async function prepareNode(
 ): Promise<LocalNode> {
   const { directory, firstPorts, environment, launcher, startTimeoutMs, addressSeenBy } = options;
   const peerPort = peerPorts.get(name) as number;
-  // Who joins later is named by nobody who was there before.
-  const known = [...peerPorts].slice(0, Math.max(options.founders ?? options.nodes, index + 1));
+  // Founders are told of each other. Who joins later is told of all: until it has the cell's roster it lets in nobody else, and
+  // any of them may lead.
+  const founders = options.founders ?? options.nodes;
+  const known = [...peerPorts].slice(0, index < founders ? founders : undefined);
   const seen = known.map(([target, port]) => `${target}=${addressSeenBy?.(name, target, port) ?? `127.0.0.1:${port}`}`);
   const dataDirectory = path.join(directory, name);
   const server: ChildServerOptions = {

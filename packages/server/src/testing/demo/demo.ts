@@ -56,6 +56,8 @@ const topLength = 10;
 /** A start on a busy machine takes some seconds; an add waits for it instead of failing. */
 const requestTimeoutMs = 60_000;
 const nodes = 3;
+/** Those who join in the tour serve only when the log has moved to where they have a part of it. */
+const startTimeoutMs = 120_000;
 /** Between two hits while something happens: the count is not to be over before. */
 const slowHitMs = 2;
 
@@ -91,6 +93,7 @@ export async function runDemo(options: DemoOptions, resources: DemoResources): P
     directory: resources.directory,
     nodes,
     founders,
+    startTimeoutMs,
     extraArguments: ["--log-level", "error"],
     argumentsOf: (name) => (isTour && name === "n1" ? ["--engine", "local"] : []),
   });

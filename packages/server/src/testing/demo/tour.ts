@@ -17,36 +17,50 @@ const retryMs = 200;
 
 export function tourActs(services: Services): readonly Act[] {
   const { etcd, zookeeper } = services.endpoints;
+  /** The starts of those who join: they end when the log is where all have a part of it. */
+  const starts: Promise<void>[] = [];
   return [
-    { what: () => Promise.resolve("n2 and n3 join the cell of one node"), happen: joinAll },
-    switchTo("raft"),
+    {
+      what: () => Promise.resolve("n2 and n3 join the cell of one node"),
+      happen: async (stage) => void starts.push(...(await joinAll(stage))),
+    },
+    switchTo("raft", { starts }),
     switchTo("multi-paxos"),
-    ...(etcd === undefined ? [] : [switchTo("etcd", etcd)]),
-    ...(zookeeper === undefined ? [] : [switchTo("zookeeper", zookeeper)]),
+    ...(etcd === undefined ? [] : [switchTo("etcd", { endpoints: etcd })]),
+    ...(zookeeper === undefined ? [] : [switchTo("zookeeper", { endpoints: zookeeper })]),
     switchTo("raft"),
   ];
 }
 
-async function joinAll(stage: Stage): Promise<void> {
+async function joinAll(stage: Stage): Promise<readonly Promise<void>[]> {
   const [first, ...others] = stage.cell.nodes;
   const endpoint = first?.server.httpUrl ?? "";
   for (const { name, peerPort } of others) {
     await asked(stage, endpoint, { type: "add", name, address: { host: "127.0.0.1", port: peerPort } });
   }
-  // They serve once the log is where they have a part of it.
-  for (const { server } of others) server.restart().catch(() => undefined);
+  const starts = others.map(({ server }) => server.restart());
+  // Whoever awaits them hears what went wrong.
+  for (const start of starts) start.catch(() => undefined);
   await stage.until("all nodes to be voters", async () => {
     const nodes = (await stage.cell.status())?.cell?.nodes ?? [];
     return nodes.filter(({ standing }) => standing === "voter").length === stage.cell.nodes.length ? true : undefined;
   });
+  return starts;
 }
 
-function switchTo(engine: EngineName, endpoints?: readonly string[]): Act {
+interface SwitchOptions {
+  readonly endpoints?: readonly string[];
+  /** Awaited behind the switch. */
+  readonly starts?: readonly Promise<void>[];
+}
+
+function switchTo(engine: EngineName, { endpoints, starts = [] }: SwitchOptions = {}): Act {
   return {
     what: async (stage) => `from ${(await stage.cell.status())?.engine ?? "?"} to ${engine}`,
     happen: async (stage) => {
       const endpoint = stage.cell.nodes[0]?.server.httpUrl ?? "";
       await asked(stage, endpoint, { type: "switchEngine", engine, endpoints });
+      await Promise.all(starts);
       await stage.whenWhole();
       await delay(settleMs);
     },
