@@ -3,10 +3,10 @@
  * nodes, so that one node or many stand before one log. What `FrontNode` needs of the world.
  */
 import { FrontNode, loadFront, requireFront, requireHome, ShardDoor } from "@quipu/cluster";
-import { type Disk, lsn, QuipuError } from "@quipu/core";
-import { CounterMachine } from "@quipu/counters";
+import { type Disk, QuipuError } from "@quipu/core";
 import { fileMetadataStore, type MetadataStore } from "@quipu/log";
 import type { CellAnswer, CellRequest } from "./cell/cell-requests.ts";
+import { CoreStart } from "./core-start.ts";
 import { type DataDirectory, holdDataDirectory, metadataDirectory } from "./data-directory.ts";
 import type { ServiceEngineName } from "./engines/engine-names.ts";
 import { homePrefix, ServiceEngines } from "./engines/service-engines.ts";
@@ -29,32 +29,24 @@ export async function openServiceCore(options: ServiceCoreOptions): Promise<Node
 }
 
 class ServiceCore implements NodeCore {
-  readonly door: ShardDoor;
-  readonly serving: Promise<void>;
   dataDirectory = "";
   readonly #options: ServiceCoreOptions;
-  #served: () => void = () => undefined;
-  #failed: (error: unknown) => void = () => undefined;
+  readonly #start: CoreStart;
   #services: ServiceEngines | undefined;
   #metadata: MetadataStore | undefined;
   #node: FrontNode | undefined;
-  #waitingFor: string | undefined;
 
   constructor(options: ServiceCoreOptions) {
     this.#options = options;
-    this.#waitingFor = this.#where;
-    const empty = new CounterMachine({});
-    this.door = new ShardDoor(
-      () => empty,
-      () => lsn(0),
-      () => new QuipuError("OVERLOADED", `this node is not ready: it waits for ${this.#waitingFor ?? "its state"}`),
-    );
-    this.serving = new Promise((resolve, reject) => {
-      this.#served = resolve;
-      this.#failed = reject;
-    });
-    // Whoever opens the node awaits it; a start that fails before is told by itself.
-    this.serving.catch(() => undefined);
+    this.#start = new CoreStart(this.#where);
+  }
+
+  get door(): ShardDoor {
+    return this.#start.door;
+  }
+
+  get serving(): Promise<void> {
+    return this.#start.serving;
   }
 
   async open(): Promise<void> {
@@ -78,7 +70,7 @@ class ServiceCore implements NodeCore {
     await requireFront(metadata);
     await requireHome(metadata, data.store, { engine, prefix: homePrefix(configuration.service) });
     // What it rejects with is told by `serving`; later failures the node reports as fatal by itself.
-    this.#run(data, metadata).catch((error: unknown) => this.#failed(error));
+    this.#run(data, metadata).catch((error: unknown) => this.#start.fail(error));
   }
 
   get isServing(): boolean {
@@ -100,14 +92,14 @@ class ServiceCore implements NodeCore {
       chain: isOpen ? chainOf(log) : [],
       shards: isOpen ? [shardStatus({ machine: shard.machine, log, ...shard.parts })] : [],
       cell: null,
-      waitingFor: this.isServing ? null : (this.#waitingFor ?? "its state"),
+      waitingFor: this.isServing ? null : (this.#start.waitingFor ?? "its state"),
     };
   }
 
   async operate(request: CellRequest): Promise<CellAnswer> {
     const { log, shard } = this.#node ?? {};
     if (log === undefined || shard === undefined || !this.isServing) {
-      throw new QuipuError("OVERLOADED", `this node is not ready: it waits for ${this.#waitingFor ?? "its state"}`);
+      throw this.#start.refusal();
     }
     if (request.type !== "switchEngine") {
       const what = "the nodes in front of a service are no cell: start and stop them as you like";
@@ -148,9 +140,7 @@ class ServiceCore implements NodeCore {
     });
     this.#node = node;
     await node.start();
-    this.door.target = node.shard?.door;
-    this.#waitingFor = undefined;
-    this.#served();
+    this.#start.serve(node.shard?.door);
   }
 
   get #where(): string {
@@ -160,13 +150,13 @@ class ServiceCore implements NodeCore {
 
   #wait(cause: string | undefined): void {
     const waitingFor = cause === undefined ? undefined : `${this.#where}: ${cause}`;
-    if (waitingFor === this.#waitingFor) return;
-    this.#waitingFor = waitingFor;
+    if (waitingFor === this.#start.waitingFor) return;
+    this.#start.waitingFor = waitingFor;
     if (waitingFor !== undefined) this.#options.log.warn({}, `waiting for ${waitingFor}`);
   }
 
   async #close(): Promise<void> {
-    this.#failed(new QuipuError("SHUTTING_DOWN", "the node is stopping"));
+    this.#start.fail(new QuipuError("SHUTTING_DOWN", "the node is stopping"));
     await this.#node?.stop();
     await this.#services?.close();
     await this.#metadata?.close?.();

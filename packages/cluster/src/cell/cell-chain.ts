@@ -113,15 +113,15 @@ export async function openCellChain(options: CellChainOptions, hub: PeerHub, fil
   const floor = new GroupFloor(file, `group-floor/${generation}.${attempt}`);
   await floor.load();
   const links = new ShardLinks(hub);
-  const holder = new ChainHolder(options, hub, files, floor);
-  const { engines } = holder;
+  const chain = new CellChain(options, hub, files, floor);
+  const { engines } = chain;
   try {
     const first = encodeGroupParameters({ group: metadataGroup, members: foundersOf(identity.present) });
     const log = await engines.raft.open(first);
     invariant(log !== undefined, "every member has a part of the metadata group");
     const key = metadataKey(identity.present);
     const link = links.of(shard);
-    holder.metadata = await CellMetadata.open({
+    chain.metadata = await CellMetadata.open({
       log,
       file,
       key,
@@ -130,17 +130,17 @@ export async function openCellChain(options: CellChainOptions, hub: PeerHub, fil
       random,
       onFatal,
     });
-    holder.stored = new StoredPositions({ shard, link, clock, configuration: () => holder.configuration });
+    chain.stored = new StoredPositions({ shard, link, clock, configuration: () => chain.configuration });
     return {
       engines,
-      metadata: holder.metadata,
+      metadata: chain.metadata,
       link,
-      opened: holder.open(),
-      isOfService: (error) => holder.isOfService(error),
-      close: () => holder.close(),
+      opened: chain.open(),
+      isOfService: (error) => chain.isOfService(error),
+      close: () => chain.close(),
     };
   } catch (error) {
-    await holder.close();
+    await chain.close();
     throw error;
   }
 }
@@ -152,7 +152,7 @@ function foundersOf({ founders, node, generation }: CellIdentity): readonly Memb
     .sort((left, right) => left - right);
 }
 
-class ChainHolder {
+class CellChain {
   readonly engines: GroupEngines;
   readonly #options: CellChainOptions;
   readonly #files: ChainFiles;

@@ -7,6 +7,7 @@
 import { isJoint, isVoter, type MemberId } from "@quipu/consensus";
 import { type Clock, QuipuError, type Random } from "@quipu/core";
 import type { ConsensusGroup, VirtualLog } from "@quipu/log";
+import { Recurring } from "../recurring.ts";
 import { onlyMemberOf, staticMembersOf } from "./group-numbers.ts";
 
 export interface ChainKeeperOptions {
@@ -20,8 +21,9 @@ export interface ChainKeeperOptions {
   readonly onFatal: (error: unknown) => void;
 }
 
-/** Between two looks, half of it at least: the nodes do not all look at once. */
+/** Between two looks. */
 const lookMs = 1_000;
+/** The tail is asked for, of a service in a request of its own, with one look in so many. */
 const looksPerTail = 5;
 /** The same members that many looks in a row: a node that is replaced comes and goes in two steps. */
 const looksBeforeChange = 2;
@@ -30,35 +32,27 @@ export class ChainKeeper {
   readonly #options: ChainKeeperOptions;
   /** What is wanted instead of the present members, as text, and since how many looks. */
   #wanted = "";
-  #looks = 0;
-  #turn = 0;
-  #isClosed = false;
-  #cancelTimer: (() => void) | undefined;
+  #wantedLooks = 0;
+  #looksTaken = 0;
+  readonly #looks: Recurring;
 
   constructor(options: ChainKeeperOptions) {
     this.#options = options;
-    this.#later();
+    const { clock, random } = options;
+    this.#looks = new Recurring({ clock, random, everyMs: lookMs, run: () => this.#look() });
   }
 
+  /** A look under way is not waited for: it ends when the log is closed. */
   close(): void {
-    this.#isClosed = true;
-    this.#cancelTimer?.();
-  }
-
-  #later(): void {
-    if (this.#isClosed) return;
-    const { clock, random } = this.#options;
-    this.#cancelTimer = clock.setTimer(lookMs / 2 + random.below(lookMs / 2), () => {
-      void this.#look().then(() => this.#later());
-    });
+    void this.#looks.close();
   }
 
   async #look(): Promise<void> {
     try {
       const { log } = this.#options;
-      this.#turn += 1;
+      this.#looksTaken += 1;
       // A chain without a switch under way costs a look at the tail, which of a service is a request.
-      if (log.chain().next !== undefined || this.#turn % looksPerTail === 0) await log.finishSealedChain();
+      if (log.chain().next !== undefined || this.#looksTaken % looksPerTail === 0) await log.finishSealedChain();
       await log.dropTrimmed();
       this.#alignLeaders();
       await this.#renewSegment();
@@ -85,10 +79,10 @@ export class ChainKeeper {
     const last = log.chain().segments.at(-1);
     if (view?.role !== "leader" || last === undefined) return;
     const wanted = this.#membersInstead(view.configuration.voters);
-    this.#looks = wanted === this.#wanted ? this.#looks + 1 : 1;
+    this.#wantedLooks = wanted === this.#wanted ? this.#wantedLooks + 1 : 1;
     this.#wanted = wanted;
     const isSettled = !isJoint(view.configuration) && view.configurationIndex <= view.committed;
-    const membersChange = wanted !== "" && isSettled && this.#looks >= looksBeforeChange;
+    const membersChange = wanted !== "" && isSettled && this.#wantedLooks >= looksBeforeChange;
     // Not of a segment that somebody has just switched to.
     if (membersChange || log.wearsOut()) await log.reconfigure(last.engine, undefined, last);
   }

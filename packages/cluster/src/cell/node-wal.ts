@@ -1,6 +1,12 @@
 /** The write-ahead log of a cell's node: of a new member always an empty one, of any other what is there, or how it is damaged. */
 import { type Clock, type Disk, QuipuError, type Random } from "@quipu/core";
-import { type LogMutation, setAside, WriteAheadLog, type WriteAheadLogLimits } from "@quipu/log";
+import {
+  type LogMutation,
+  setAside,
+  WriteAheadLog,
+  type WriteAheadLogLimits,
+  type WriteAheadLogOptions,
+} from "@quipu/log";
 import { groupStateBytesMax } from "@quipu/protocol";
 import type { IdentityRegister } from "./identity.ts";
 
@@ -24,7 +30,7 @@ export interface OpenWal {
 
 /** The write-ahead log of this member, or a text that says how it is damaged. Of a new member: always an empty one. */
 export async function openWal(options: WalOptions, identity: IdentityRegister): Promise<OpenWal | string> {
-  const { disk, clock, random, onFatal, mutations } = options;
+  const { disk, mutations } = options;
   const isNew = identity.present.state === "new";
   const isThere = await isUsed(disk, cellWalDirectory);
   if (isNew && isThere) {
@@ -35,12 +41,7 @@ export async function openWal(options: WalOptions, identity: IdentityRegister): 
   const holder = { onSegmentBegun: (): void => undefined };
   try {
     const wal = await WriteAheadLog.open({
-      disk,
-      directory: cellWalDirectory,
-      clock,
-      random,
-      onFatal,
-      limits: { hardStateBytesMax: groupStateBytesMax, ...options.wal },
+      ...cellWal(options),
       onSegmentBegun: () => holder.onSegmentBegun(),
       ...(mutations?.log === undefined ? {} : { mutation: mutations.log }),
     });
@@ -51,6 +52,12 @@ export async function openWal(options: WalOptions, identity: IdentityRegister): 
     if (isNew || !isDamage(error)) throw error;
     return error.message;
   }
+}
+
+/** Where the log of a cell's node lies, and what its groups need of it. */
+export function cellWal({ disk, clock, random, onFatal, wal }: WalOptions): WriteAheadLogOptions {
+  const limits = { hardStateBytesMax: groupStateBytesMax, ...wal };
+  return { disk, directory: cellWalDirectory, clock, random, onFatal, limits };
 }
 
 /** A directory with something in it. */

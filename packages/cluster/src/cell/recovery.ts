@@ -26,7 +26,6 @@ import {
   WriteAheadLog,
   type WriteAheadLogLimits,
 } from "@quipu/log";
-import { groupStateBytesMax } from "@quipu/protocol";
 import { recordNotUnderstood } from "../log-errors.ts";
 import { loadMachine } from "../state-store.ts";
 import { singleChainKey, singleNodeKey } from "./founding/directory.ts";
@@ -36,7 +35,7 @@ import { chainKey, metadataKey } from "./cell-chain.ts";
 import { metadataGroup } from "./group-numbers.ts";
 import { decodeState } from "./metadata/registers.ts";
 import { cellMetadataDirectory, formerChainKey } from "./node-log.ts";
-import { cellWalDirectory, isUsed } from "./node-wal.ts";
+import { cellWal, cellWalDirectory, isUsed } from "./node-wal.ts";
 import { type Recovery, RecoveryRegister } from "./recovery-register.ts";
 import { storeState } from "./stored-state.ts";
 
@@ -162,17 +161,9 @@ async function replayLog(
   present: CellIdentity,
   machine: CounterMachine,
 ): Promise<FoundLog> {
-  const { disk, clock, random, onFatal } = options;
-  if (!(await isUsed(disk, cellWalDirectory))) throw damaged(`${cellWalDirectory}/ is gone`);
+  if (!(await isUsed(options.disk, cellWalDirectory))) throw damaged(`${cellWalDirectory}/ is gone`);
   const { segments, decidingGroup } = await chainOf(metadata, present);
-  const wal = await WriteAheadLog.open({
-    disk,
-    directory: cellWalDirectory,
-    clock,
-    random,
-    onFatal,
-    limits: { hardStateBytesMax: groupStateBytesMax, ...options.wal },
-  });
+  const wal = await WriteAheadLog.open(cellWal(options));
   try {
     const { voters, isMember } = await decidersOf(wal, decidingGroup, present);
     if (!isMember) throw outsider(voters);

@@ -4,6 +4,7 @@
  */
 import { type Clock, QuipuError, type Random } from "@quipu/core";
 import type { VirtualLog } from "@quipu/log";
+import { Recurring } from "../recurring.ts";
 
 export interface FrontKeeperOptions {
   readonly log: VirtualLog;
@@ -13,32 +14,21 @@ export interface FrontKeeperOptions {
   readonly onFatal: (error: unknown) => void;
 }
 
-/** Between two looks, half of it at least: several nodes do not all look at once. */
+/** Between two looks. */
 const lookMs = 1_000;
 
 export class FrontKeeper {
   readonly #options: FrontKeeperOptions;
-  #isClosed = false;
-  #cancelTimer: (() => void) | undefined;
-  #running: Promise<void> = Promise.resolve();
+  readonly #looks: Recurring;
 
   constructor(options: FrontKeeperOptions) {
     this.#options = options;
-    this.#later();
+    const { clock, random } = options;
+    this.#looks = new Recurring({ clock, random, everyMs: lookMs, run: () => this.#look() });
   }
 
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    this.#cancelTimer?.();
-    await this.#running;
-  }
-
-  #later(): void {
-    if (this.#isClosed) return;
-    const { clock, random } = this.#options;
-    this.#cancelTimer = clock.setTimer(lookMs / 2 + random.below(lookMs / 2), () => {
-      this.#running = this.#look().then(() => this.#later());
-    });
+  close(): Promise<void> {
+    return this.#looks.close();
   }
 
   async #look(): Promise<void> {

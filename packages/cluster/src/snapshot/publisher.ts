@@ -3,6 +3,7 @@
  * for somebody who is at it, and only then makes one of its own.
  */
 import { type Clock, lsn, type Lsn, QuipuError, type Random } from "@quipu/core";
+import { Recurring } from "../recurring.ts";
 import type { SnapshotRepository } from "./repository.ts";
 import type { OfferedSnapshot } from "./source.ts";
 
@@ -54,14 +55,13 @@ export class SnapshotPublisher {
   /** Of the last one made here. */
   #snapshotBytes = 0;
   #published = 0;
-  #isClosed = false;
-  #cancelTimer: (() => void) | undefined;
-  #running: Promise<void> = Promise.resolve();
+  readonly #looks: Recurring;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
     this.#settings = { ...defaultPublisherSettings, ...options.settings };
-    this.#later();
+    const { clock, random } = options;
+    this.#looks = new Recurring({ clock, random, everyMs: this.#settings.lookMs, run: () => this.#look() });
   }
 
   get publishedUpTo(): Lsn {
@@ -73,26 +73,15 @@ export class SnapshotPublisher {
     return this.#published;
   }
 
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    this.#cancelTimer?.();
-    await this.#running;
-  }
-
-  #later(): void {
-    if (this.#isClosed) return;
-    const { clock, random } = this.#options;
-    const half = Math.ceil(this.#settings.lookMs / 2);
-    this.#cancelTimer = clock.setTimer(half + random.below(half), () => {
-      this.#running = this.#look().then(() => this.#later());
-    });
+  close(): Promise<void> {
+    return this.#looks.close();
   }
 
   async #look(): Promise<void> {
     try {
       const stored = await this.#options.repository.survey();
       await this.#seen(stored.findLast(({ isPublished }) => isPublished)?.position ?? lsn(0));
-      if (this.#isClosed || !this.#isDue) return;
+      if (this.#looks.isClosed || !this.#isDue) return;
       if (stored.some((each) => this.#options.repository.isGrowing(each))) return;
       await this.#publish();
     } catch (error) {
@@ -116,7 +105,7 @@ export class SnapshotPublisher {
   async #publish(): Promise<void> {
     const { repository, make } = this.#options;
     const snapshot = await make();
-    if (snapshot === undefined || this.#isClosed) return;
+    if (snapshot === undefined || this.#looks.isClosed) return;
     this.#snapshotBytes = snapshot.bytes.totalBytes;
     if (!(await repository.publish(snapshot))) return;
     this.#published += 1;

@@ -6,15 +6,8 @@
  * - snapshot: what it needs is trimmed; nothing is sent but the word that it should fetch a snapshot.
  */
 import { moved } from "../entries.ts";
+import { InFlight } from "../in-flight.ts";
 import type { LogIndex } from "../quantities.ts";
-
-/** Answered messages wait until there are so many, and leave the list together. */
-const answeredKeptMax = 64;
-
-interface Inflight {
-  readonly last: LogIndex;
-  readonly bytes: number;
-}
 
 export class Progress {
   state: "probe" | "replicate" | "snapshot" = "probe";
@@ -36,10 +29,7 @@ export class Progress {
   checkSent: LogIndex = 0 as LogIndex;
   /** Its place among the voters as a bit; 0: has no vote. */
   readonly bit: number;
-  #inflight: Inflight[] = [];
-  /** How many at its front are answered by now. */
-  #answered = 0;
-  #inflightBytes = 0;
+  readonly #inFlight: InFlight = new InFlight();
 
   constructor(next: LogIndex, bit: number) {
     this.next = next;
@@ -48,14 +38,13 @@ export class Progress {
 
   maySend(messagesMax: number, bytesMax: number): boolean {
     if (this.state !== "replicate") return false;
-    return this.#inflight.length - this.#answered < messagesMax && this.#inflightBytes < bytesMax;
+    return this.#inFlight.hasRoom(messagesMax, bytesMax);
   }
 
   /** Slots up to `last` are on their way. */
   sent(last: LogIndex, bytes: number): void {
     this.next = moved(last, 1);
-    this.#inflight.push({ last, bytes });
-    this.#inflightBytes += bytes;
+    this.#inFlight.sent(last, bytes);
   }
 
   accepted(match: LogIndex): void {
@@ -66,14 +55,7 @@ export class Progress {
 
   /** What is there is on its way no more, durable or not. */
   arrived(received: LogIndex): void {
-    for (; this.#answered < this.#inflight.length; this.#answered += 1) {
-      const { last, bytes } = this.#inflight[this.#answered] as Inflight;
-      if (last > received) break;
-      this.#inflightBytes -= bytes;
-    }
-    if (this.#answered < answeredKeptMax) return;
-    this.#inflight = this.#inflight.slice(this.#answered);
-    this.#answered = 0;
+    this.#inFlight.arrived(received);
   }
 
   /** What was on its way is taken for lost; slots from `from` on are to be sent, again or at last. */
@@ -92,8 +74,6 @@ export class Progress {
 
   #enter(state: Progress["state"]): void {
     this.state = state;
-    this.#inflight = [];
-    this.#answered = 0;
-    this.#inflightBytes = 0;
+    this.#inFlight.clear();
   }
 }

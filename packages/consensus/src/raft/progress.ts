@@ -7,15 +7,8 @@
  */
 import { invariant } from "@quipu/core";
 import { moved } from "../entries.ts";
+import { InFlight } from "../in-flight.ts";
 import type { LogIndex, Term } from "../quantities.ts";
-
-/** Answered messages wait until there are so many, and leave the list together: cheap, and no memory to speak of. */
-const answeredKeptMax = 64;
-
-interface Inflight {
-  readonly last: LogIndex;
-  readonly bytes: number;
-}
 
 export class Progress {
   state: "probe" | "replicate" | "snapshot" = "probe";
@@ -39,10 +32,7 @@ export class Progress {
   #triedIndex: LogIndex | undefined;
   #triedTerm: Term | undefined;
   /** In replicate: sent, ascending. */
-  #inflight: Inflight[] = [];
-  /** How many at its front are answered by now: to take each away by itself was an eighth of a step. */
-  #answered = 0;
-  #inflightBytes = 0;
+  readonly #inFlight: InFlight = new InFlight();
 
   constructor(next: LogIndex, active: boolean) {
     this.next = next;
@@ -54,7 +44,7 @@ export class Progress {
       case "probe":
         return !this.probing;
       case "replicate":
-        return this.#inflight.length - this.#answered < messagesMax && this.#inflightBytes < bytesMax;
+        return this.#inFlight.hasRoom(messagesMax, bytesMax);
       case "snapshot":
         return false;
     }
@@ -66,8 +56,7 @@ export class Progress {
       this.probing = true;
     } else if (count > 0) {
       this.next = moved(this.next, count);
-      this.#inflight.push({ last: moved(this.next, -1), bytes });
-      this.#inflightBytes += bytes;
+      this.#inFlight.sent(moved(this.next, -1), bytes);
     }
   }
 
@@ -80,14 +69,7 @@ export class Progress {
     } else if (this.next <= this.match) {
       this.next = moved(this.match, 1);
     }
-    for (; this.#answered < this.#inflight.length; this.#answered += 1) {
-      const { last, bytes } = this.#inflight[this.#answered] as Inflight;
-      if (last > this.match) break;
-      this.#inflightBytes -= bytes;
-    }
-    if (this.#answered < answeredKeptMax) return;
-    this.#inflight = this.#inflight.slice(this.#answered);
-    this.#answered = 0;
+    this.#inFlight.arrived(this.match);
   }
 
   /** Whether a refusal of `rejected` tells something new. */
@@ -125,8 +107,6 @@ export class Progress {
     invariant(this.match < this.next, `match ${this.match}, next ${this.next}`);
     this.state = state;
     this.probing = false;
-    this.#inflight = [];
-    this.#answered = 0;
-    this.#inflightBytes = 0;
+    this.#inFlight.clear();
   }
 }

@@ -15,10 +15,10 @@ import {
   ShardDoor,
 } from "@quipu/cluster";
 import { membersOf, nodeOf } from "@quipu/consensus";
-import { type Disk, lsn, QuipuError } from "@quipu/core";
-import { CounterMachine } from "@quipu/counters";
+import { type Disk, QuipuError } from "@quipu/core";
 import { fileMetadataStore } from "@quipu/log";
 import { isLoopback } from "../config/loopback.ts";
+import { CoreStart } from "../core-start.ts";
 import { holdDataDirectory, metadataDirectory } from "../data-directory.ts";
 import { ServiceEngines } from "../engines/service-engines.ts";
 import type { CoreStatus, NodeCore } from "../node-core.ts";
@@ -54,21 +54,17 @@ export async function openCellCore(options: CellCoreOptions): Promise<NodeCore> 
 }
 
 class CellCore implements NodeCore {
-  readonly door: ShardDoor;
-  readonly serving: Promise<void>;
   dataDirectory = "";
   readonly #options: CellCoreOptions;
   readonly #control: ControlChannel;
   readonly #reports: Map<string, NodeReport> = new Map();
-  #served: () => void = () => undefined;
-  #failed: (error: unknown) => void = () => undefined;
+  readonly #start: CoreStart;
   #transport: PeerTransport | undefined;
   #membership: CellMembership | undefined;
   #node: CellNode | undefined;
   #services: ServiceEngines | undefined;
   #endpoints: NodeEndpoints | undefined;
   #isReady = false;
-  #waitingFor: string | undefined = "the start";
   readonly #roster: RosterKeeper;
   /** When a leader was last known, monotonic ms. */
   #leaderKnownMs = Number.NEGATIVE_INFINITY;
@@ -76,6 +72,7 @@ class CellCore implements NodeCore {
 
   constructor(options: CellCoreOptions) {
     this.#options = options;
+    this.#start = new CoreStart("the start");
     this.#control = new ControlChannel(options.ports.clock);
     this.#roster = new RosterKeeper({
       cell: options.cell,
@@ -83,18 +80,14 @@ class CellCore implements NodeCore {
       log: options.log,
       onWaiting: (text) => this.#wait(text),
     });
-    const empty = new CounterMachine({});
-    this.door = new ShardDoor(
-      () => empty,
-      () => lsn(0),
-      () => new QuipuError("OVERLOADED", `this node is not ready: it waits for ${this.#waitingFor ?? "its state"}`),
-    );
-    this.serving = new Promise((resolve, reject) => {
-      this.#served = resolve;
-      this.#failed = reject;
-    });
-    // Whoever opens the node awaits it; a start that fails before is told by itself.
-    this.serving.catch(() => undefined);
+  }
+
+  get door(): ShardDoor {
+    return this.#start.door;
+  }
+
+  get serving(): Promise<void> {
+    return this.#start.serving;
   }
 
   /** Resolves when the node can be asked for its status; it goes on to `serving` by itself. */
@@ -128,7 +121,7 @@ class CellCore implements NodeCore {
     closers.add("the links to other nodes", () => transport.close());
     closers.add("the node", () => this.#close());
     this.#run(data.path, data.store).catch((error: unknown) => {
-      this.#failed(error);
+      this.#start.fail(error);
       // After it served, a failure is the node's own affair, which it reports as fatal.
     });
     this.#report();
@@ -148,14 +141,14 @@ class CellCore implements NodeCore {
   get #obstacle(): string | undefined {
     if (this.isServing) return undefined;
     const view = this.#node?.view;
-    if (view === undefined) return this.#waitingFor;
+    if (view === undefined) return this.#start.waitingFor;
     const { name } = this.#options.cell;
     const others = [...this.#reports.values()].filter((report) => report.leader !== null && report.members.length > 0);
     const believesToBeIn = membersOf(view.configuration).includes(view.member);
     if (others.length > 0 && believesToBeIn && !others.some((report) => report.members.includes(view.member))) {
       return `nothing any more: ${name} was replaced or removed since. To join again start it with an empty data directory`;
     }
-    if (this.#node?.isServing !== true) return this.#waitingFor;
+    if (this.#node?.isServing !== true) return this.#start.waitingFor;
     return believesToBeIn
       ? "a leader: no majority can be reached"
       : `nothing any more: ${name} was taken out of the cell`;
@@ -282,9 +275,7 @@ class CellCore implements NodeCore {
     });
     this.#node = node;
     await node.start();
-    this.door.target = node.door;
-    this.#waitingFor = undefined;
-    this.#served();
+    this.#start.serve(node.door);
   }
 
   readonly #stopSignal: { readonly isStopped: boolean } = Object.defineProperty({ isStopped: false }, "isStopped", {
@@ -313,15 +304,15 @@ class CellCore implements NodeCore {
   }
 
   #wait(text: string): void {
-    if (text === this.#waitingFor) return;
-    this.#waitingFor = text;
+    if (text === this.#start.waitingFor) return;
+    this.#start.waitingFor = text;
     this.#options.log.info({}, `waiting for ${text}`);
   }
 
   async #close(): Promise<void> {
     this.#isClosed = true;
     this.#control.close();
-    this.#failed(new QuipuError("SHUTTING_DOWN", "the node is stopping"));
+    this.#start.fail(new QuipuError("SHUTTING_DOWN", "the node is stopping"));
     await this.#node?.stop();
     await this.#services?.close();
   }

@@ -25,12 +25,6 @@ export interface ServiceEnginesOptions {
   readonly log: Log;
 }
 
-/**
- * Before the replica gives its callers up (`requestDeadlineMs`, 10 s): what surely was not done is then told as such. Longer
- * than an election of etcd or ZooKeeper takes.
- */
-const engineSettings = { deadlineMs: 6_000 };
-
 /** Of a node that names none. */
 const prefixDefault = "/quipu";
 
@@ -170,7 +164,7 @@ export class ServiceEngines {
     log.info({ service: service.description }, `the log uses ${name}`);
     const onDamage = (error: QuipuError): void =>
       log.error({ error: error.message }, "the log of a service is damaged");
-    return { service, engine: externalEngine({ service, clock, random, onDamage, settings: engineSettings }) };
+    return { service, engine: externalEngine({ service, clock, random, onDamage }) };
   }
 }
 

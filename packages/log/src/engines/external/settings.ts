@@ -36,9 +36,9 @@ export const externalEngineSettings: ExternalEngineSettings = {
   appendsMax: 4096,
   appendsBytesMax: 64 * mebibyte,
   tailsMax: 16_384,
-  // An election of the service passes unseen. Less than the 10 s that a replica gives a request, whose caller would hear of
-  // nothing but those.
-  deadlineMs: 8_000,
+  // Longer than an election of etcd or ZooKeeper takes, and well below the 10 s that a replica gives a request: what surely was
+  // not done is then told as such.
+  deadlineMs: 6_000,
   // Five requests in a second are nothing to a service; a reader that got no hint is late by this.
   pollMs: 200,
   retryMs: 50,
